@@ -1,0 +1,1 @@
+"""What decides: the upload, what may be asked of it, and what follows. Pure; standard library only."""

@@ -1,0 +1,205 @@
+"""What can go wrong, as facts. Edges choose the words and the status codes (one table per dialect)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tusd_py.core.outcomes import BodyEnd
+
+
+class TusdError(Exception):
+    """Root of everything raised on purpose."""
+
+
+class UploadError(TusdError):
+    """The request is refused; the storage is sound."""
+
+
+class InvalidFieldError(UploadError):
+    """A header field cannot be understood. `problem` and `accepted` are short texts for people."""
+
+    def __init__(self, field: str, problem: str, accepted: str) -> None:
+        super().__init__(f"{field}: {problem}; accepted: {accepted}")
+        self.field = field
+        self.problem = problem
+        self.accepted = accepted
+
+
+class InvalidOffsetError(InvalidFieldError):
+    """Upload-Offset is missing or malformed."""
+
+
+class InvalidLengthError(InvalidFieldError):
+    """Upload-Length is missing, malformed, or contradicts what is known of the upload."""
+
+
+class AmbiguousLengthError(InvalidFieldError):
+    """A length is given and deferred at once."""
+
+
+class InvalidDeferLengthError(InvalidFieldError):
+    """Upload-Defer-Length has a value other than 1."""
+
+
+class InvalidUploadMetadataError(InvalidFieldError):
+    """Upload-Metadata is malformed."""
+
+
+class InvalidContentTypeError(InvalidFieldError):
+    """A chunk came with another media type than the protocol's."""
+
+
+class UnsupportedVersionError(UploadError):
+    """The protocol version asked for is not spoken here; None when none was named."""
+
+    def __init__(self, requested: str | None) -> None:
+        super().__init__(f"version {requested!r} is not supported")
+        self.requested = requested
+
+
+class UnsupportedExtensionError(UploadError):
+    """The request needs an extension that is off; `field` is the header that asks for it."""
+
+    def __init__(self, extension: str, field: str) -> None:
+        super().__init__(f"{field} needs the extension {extension}, which is off")
+        self.extension = extension
+        self.field = field
+
+
+class MethodNotAllowedError(UploadError):
+    """The resource has no such method; `allowed` are the ones it has."""
+
+    def __init__(self, method: str, allowed: tuple[str, ...]) -> None:
+        super().__init__(f"{method} is not one of {', '.join(allowed)}")
+        self.method = method
+        self.allowed = allowed
+
+
+class OriginNotAllowedError(UploadError):
+    """A browser page of this origin may not use the server."""
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(f"origin {origin!r} is not allowed")
+        self.origin = origin
+
+
+class MaxSizeExceededError(UploadError):
+    """The upload would be larger than the server takes; sizes in bytes."""
+
+    def __init__(self, max_size: int) -> None:
+        super().__init__(f"larger than {max_size} bytes")
+        self.max_size = max_size
+
+
+class InsufficientSpaceError(UploadError):
+    """A new upload cannot fit into the storage now; sizes in bytes."""
+
+    def __init__(self, needed: int, available: int) -> None:
+        super().__init__(f"{needed} bytes needed, {available} available")
+        self.needed = needed
+        self.available = available
+
+
+class UploadRejectedError(UploadError):
+    """A hook refused the upload; `reason` is the hook's text for the client."""
+
+    def __init__(self, reason: str = "the upload was rejected") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class ServerShutdownError(UploadError):
+    """The server is going down and takes nothing new."""
+
+
+class ExistingUploadError(UploadError):
+    """A refusal that concerns one upload."""
+
+    def __init__(self, upload_id: str, message: str) -> None:
+        super().__init__(f"upload {upload_id}: {message}")
+        self.upload_id = upload_id
+
+
+class UploadNotFoundError(ExistingUploadError):
+    """There is certainly no such upload."""
+
+    def __init__(self, upload_id: str) -> None:
+        super().__init__(upload_id, "not found")
+
+
+class UploadGoneError(ExistingUploadError):
+    """The upload is on record but its bytes are certainly lost."""
+
+    def __init__(self, upload_id: str) -> None:
+        super().__init__(upload_id, "its data is gone")
+
+
+class UploadLockedError(ExistingUploadError):
+    """Another request holds the upload and did not let go in time."""
+
+    def __init__(self, upload_id: str) -> None:
+        super().__init__(upload_id, "locked by another request")
+
+
+class OffsetMismatchError(ExistingUploadError):
+    """The request writes at another offset than the upload's; both in bytes."""
+
+    def __init__(self, upload_id: str, *, expected: int, actual: int) -> None:
+        super().__init__(upload_id, f"is at {expected}, the request at {actual}")
+        self.expected = expected
+        self.actual = actual
+
+
+class LengthExceededError(ExistingUploadError):
+    """The body is longer than what is left of the upload; `length` in bytes."""
+
+    def __init__(self, upload_id: str, length: int) -> None:
+        super().__init__(upload_id, f"the body goes beyond the length {length}")
+        self.length = length
+
+
+class UploadFailedError(ExistingUploadError):
+    """The upload was refused for good when it was about to finish."""
+
+    def __init__(self, upload_id: str) -> None:
+        super().__init__(upload_id, "was rejected")
+
+
+class UploadStoppedError(ExistingUploadError):
+    """A hook stopped the running upload; it no longer exists."""
+
+    def __init__(self, upload_id: str) -> None:
+        super().__init__(upload_id, "was stopped by the server")
+
+
+class TerminationRejectedError(ExistingUploadError):
+    """A hook refused the termination; the upload is as it was."""
+
+    def __init__(self, upload_id: str) -> None:
+        super().__init__(upload_id, "may not be terminated")
+
+
+class BodyInterruptedError(ExistingUploadError):
+    """The body ended early; `end` tells how. What arrived is kept: the upload is at `offset` bytes."""
+
+    def __init__(self, upload_id: str, end: BodyEnd, offset: int) -> None:
+        super().__init__(upload_id, f"body ended early ({end.name}) at {offset}")
+        self.end = end
+        self.offset = offset
+
+
+class StoreError(TusdError):
+    """Our side failed: the request may succeed later, and nothing is certain about the upload."""
+
+
+class StorageFullError(StoreError):
+    """No space left. What fitted is kept."""
+
+
+class RecordCorruptError(StoreError):
+    """A stored record cannot be read; a person has to look."""
+
+
+class NameTakenError(StoreError):
+    """The public name belongs to another file; nothing was replaced."""

@@ -1,0 +1,75 @@
+"""What a request asks for, in the core's words. A dialect makes them, the engine carries them out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tusd_py.core.errors import UploadError
+    from tusd_py.core.model import Metadata
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Create:
+    """Make an upload. `length` is in bytes, None when deferred.
+
+    `has_body` says that the request's body is the first chunk; `body_length` is its announced size in
+    bytes, None where the framing tells only at the end.
+    """
+
+    length: int | None
+    metadata: Metadata
+    has_body: bool = False
+    body_length: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Append:
+    """Write the body at `offset`. `declared_length` settles a deferred length, in bytes."""
+
+    upload_id: str
+    offset: int
+    body_length: int | None
+    declared_length: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadOffset:
+    """Tell how far the upload is."""
+
+    upload_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """Give back what is stored."""
+
+    upload_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terminate:
+    """Remove the upload and everything it holds."""
+
+    upload_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discover:
+    """Tell what the server can do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Malformed:
+    """A request to an upload that cannot be obeyed as it is written.
+
+    Whether the upload exists is told first (404 before 415 and 400), so the complaint travels with
+    the request instead of being raised where it was found.
+    """
+
+    upload_id: str
+    complaint: UploadError
+
+
+Intent = Create | Append | ReadOffset | Read | Terminate | Discover | Malformed

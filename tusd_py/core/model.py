@@ -1,0 +1,120 @@
+"""The upload and what is known about it."""
+
+from __future__ import annotations
+
+from binascii import Error as Base64Error
+from binascii import a2b_base64
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class UploadState(StrEnum):
+    """Where an upload stands. Stored, never computed from offset == length.
+
+    The step from all bytes to `COMPLETE` goes through `COMPLETING`, which is durable before anything
+    is published: a crash in between is found and driven to its end, never forgotten.
+    """
+
+    OPEN = "open"
+    COMPLETING = "completing"
+    COMPLETE = "complete"
+    FAILED = "failed"
+
+
+class InvalidMetadataError(ValueError):
+    """The text is not an Upload-Metadata value; the message says where and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metadata:
+    """Upload-Metadata: the header's text kept as it came, and its pairs in order.
+
+    `raw` is what HEAD gives back (tus 1.0.0, Upload-Metadata: the value given at creation), so it is
+    never rebuilt from the pairs.
+    """
+
+    raw: str = ""
+    pairs: tuple[tuple[str, bytes], ...] = ()
+
+    @classmethod
+    def parse(cls, raw: str) -> Metadata:
+        """Read a header value; blanks around the commas are tolerated, as tusd does.
+
+        Raises InvalidMetadataError for anything that is not a list of unique keys with Base64 values.
+        """
+        if not raw.strip():
+            return cls()
+        pairs = tuple(_parse_pair(item) for item in raw.split(","))
+        keys = [key for key, _ in pairs]
+        for key in keys:
+            if keys.count(key) > 1:  # tus 1.0.0, Upload-Metadata: all keys MUST be unique.
+                raise InvalidMetadataError(f"key {key!r} appears more than once")
+        return cls(raw=raw.strip(), pairs=pairs)
+
+    def get(self, key: str) -> bytes | None:
+        """The value of `key` as the client's bytes, or None."""
+        return next((value for name, value in self.pairs if name == key), None)
+
+    def text(self, key: str) -> str | None:
+        """The value of `key` as text, or None where it is absent, empty or not UTF-8."""
+        value = self.get(key)
+        try:
+            return value.decode() if value else None
+        except UnicodeDecodeError:
+            return None
+
+
+def _parse_pair(item: str) -> tuple[str, bytes]:
+    key, blank, encoded = item.strip(" \t").partition(" ")
+    if not key:
+        raise InvalidMetadataError("an entry has no key")
+    if not key.isascii() or not key.isprintable():
+        raise InvalidMetadataError("keys are printable ASCII")
+    if blank and not encoded.isascii():
+        raise InvalidMetadataError(f"the value of {key!r} is not Base64")
+    try:
+        return key, a2b_base64(encoded, strict_mode=True) if encoded else b""
+    except Base64Error:
+        raise InvalidMetadataError(f"the value of {key!r} is not Base64") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """One upload as it stands.
+
+    `offset` is in bytes and always measured by the store; `length` in bytes, None while it is
+    deferred; `name` is what it is published under once it is complete.
+    """
+
+    id: str
+    name: str
+    created_at: datetime
+    offset: int = 0
+    length: int | None = None
+    state: UploadState = UploadState.OPEN
+    metadata: Metadata = Metadata()
+
+    @property
+    def has_all_bytes(self) -> bool:
+        """Every byte is stored. That alone does not make it complete."""
+        return self.offset == self.length
+
+    @property
+    def awaits_completion(self) -> bool:
+        """Somebody has to drive it to the end before anyone is told of its last byte."""
+        return self.state is UploadState.COMPLETING or (
+            self.state is UploadState.OPEN and self.has_all_bytes
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What this server takes: `max_size` bytes a whole upload (None: no limit), and how many bytes
+    of the storage stay free (`reserved_space`)."""
+
+    max_size: int | None = None
+    reserved_space: int = 0

@@ -1,0 +1,203 @@
+"""Every seam between the engine and the world. `tusd_py.testing` holds the suites that check them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
+    from typing import BinaryIO
+
+    from tusd_py.core.events import Event
+    from tusd_py.core.model import Upload
+    from tusd_py.core.outcomes import BodyEnd
+
+
+class Body(Protocol):
+    """The bytes a request brings."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The pieces as they arrive; ends, and never raises, however the body ends (see `end`).
+
+        Whatever was received before a cut is handed out before the iteration ends.
+        """
+        ...
+
+    @property
+    def end(self) -> BodyEnd:
+        """How the body ended; `WHOLE` until the iteration is over and nothing cut it."""
+        ...
+
+    def cut(self, why: BodyEnd) -> None:
+        """End the body now, at most once: a later reason does not replace the first."""
+        ...
+
+
+class Appender(Protocol):
+    """Writes one body to one upload, from its offset on."""
+
+    async def write(self, data: bytes) -> None:
+        """Store `data` behind what is there.
+
+        Raises StorageFullError or another StoreError; what was stored before, and the part of `data`
+        that fitted, stays.
+        """
+        ...
+
+    async def commit(self) -> int:
+        """Make everything written so far count, as durable as the store's policy says.
+
+        Returns the new offset in bytes.
+        """
+        ...
+
+
+class Reader(Protocol):
+    """A consistent look at an upload's bytes: a later append or removal does not change it."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that can be read: the offset at the time of opening."""
+        ...
+
+    @property
+    def modified_at(self) -> datetime:
+        """When the bytes last changed (UTC)."""
+        ...
+
+    @property
+    def file(self) -> BinaryIO | None:
+        """The open file itself, where there is one, for sendfile(2). Its position is not kept."""
+        ...
+
+    def chunks(self, start: int, stop: int) -> AsyncIterator[bytes]:
+        """Bytes `start` up to but not including `stop`, in pieces of the store's chunk size."""
+        ...
+
+
+class Store(Protocol):
+    """Keeps uploads. Every method but `list`, `free_space` and `check` works on one upload.
+
+    The offset is measured, never believed: `load` finds the contiguous prefix in the data itself.
+    Nothing here locks: the engine calls the writing methods only while it holds the upload's lock.
+    All raise StoreError when the storage fails, and UploadNotFoundError only when it is certain that
+    there is no such upload.
+    """
+
+    async def create(self, upload: Upload) -> None:
+        """Put a new, empty upload on record."""
+        ...
+
+    async def load(self, upload_id: str) -> Upload:
+        """The upload with its measured offset; UploadGoneError when its bytes are certainly lost."""
+        ...
+
+    async def save(self, upload: Upload) -> None:
+        """Replace the record atomically: a crash leaves the old one or the new one."""
+        ...
+
+    def append(self, upload: Upload) -> AbstractAsyncContextManager[Appender]:
+        """Open `upload` for writing at `upload.offset`; whatever lies beyond it is cut first."""
+        ...
+
+    async def complete(self, upload: Upload) -> None:
+        """Publish the whole file under `upload.name`, at once or not at all.
+
+        May be called again after any interruption. Raises NameTakenError rather than replace a file.
+        """
+        ...
+
+    def open(self, upload: Upload) -> AbstractAsyncContextManager[Reader]:
+        """Open what is stored for reading, finished or not."""
+        ...
+
+    async def delete(self, upload_id: str) -> None:
+        """Remove the bytes, the published file and, last of all, the record. May be called again."""
+        ...
+
+    def list(self) -> AsyncIterator[str]:
+        """The ids on record, in no order."""
+        ...
+
+    async def free_space(self) -> int | None:
+        """Bytes that new uploads can still take; None where that has no meaning."""
+        ...
+
+    async def check(self) -> None:
+        """Write and remove something small: raises StoreError when the storage does not take it."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of threads, files and connections."""
+        ...
+
+
+class Lock(Protocol):
+    """One held lock."""
+
+    def touch(self) -> None:
+        """Say that the holder is making progress; cheap enough to be called for every chunk."""
+        ...
+
+
+class Locker(Protocol):
+    """At most one holder per upload."""
+
+    def hold(
+        self,
+        upload_id: str,
+        *,
+        timeout: float,
+        on_takeover: Callable[[], None] | None = None,
+        silence: float | None = None,
+    ) -> AbstractAsyncContextManager[Lock]:
+        """Enter as the upload's only holder.
+
+        A newcomer asks the present holder to let go: its `on_takeover` is called at once, in the
+        event loop, perhaps more than once. It leaves when it has put its things in order. Newcomers
+        enter in the order they came. After `timeout` seconds: UploadLockedError.
+
+        With `silence` the newcomer disturbs nobody who is at work: it asks only a holder without a
+        `touch` (or entry) for that many seconds, and gets UploadLockedError at once otherwise, also
+        when an active holder enters before it.
+        """
+        ...
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def __call__(self) -> datetime:
+        """Now, in UTC."""
+        ...
+
+
+class EventSink(Protocol):
+    """Hears of facts. It must return at once and may not fail."""
+
+    def __call__(self, event: Event) -> None:
+        """Take note of `event`."""
+        ...
+
+
+@runtime_checkable
+class Hook(Protocol):
+    """Code of the operator's that may veto. Subclass it and define what is needed.
+
+    A hook says no by raising UploadRejectedError; any other exception is our side's failure, and the
+    client may try again.
+    """
+
+    async def pre_create(self, upload: Upload) -> None:
+        """Before an upload is put on record; a veto leaves nothing behind."""
+
+    async def post_receive(self, upload: Upload) -> None:
+        """While bytes arrive, about once a second; a veto stops and removes the upload."""
+
+    async def pre_finish(self, upload: Upload) -> None:
+        """Every byte is stored, nothing is published; a veto is final. A crash may repeat it."""
+
+    async def pre_terminate(self, upload: Upload) -> None:
+        """Before a termination asked for by a client."""
