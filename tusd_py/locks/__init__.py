@@ -1,0 +1,1 @@
+"""One holder per upload. Every locker passes `tusd_py.testing.check_locker`."""

@@ -1,0 +1,1 @@
+"""Where uploads are kept. Every store passes `tusd_py.testing.check_store`."""

@@ -1,0 +1,38 @@
+"""From a request body into the store, piece by piece."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tusd_py.core.outcomes import BodyEnd
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tusd_py.core.ports import Appender, Body
+
+
+async def pump(
+    body: Body,
+    appender: Appender,
+    *,
+    room: int | None,
+    after_piece: Callable[[int], Awaitable[None]],
+) -> None:
+    """Write what `body` brings, at most `room` bytes; a body that brings more is cut as TOO_LONG.
+
+    One piece is in memory at a time, so memory does not depend on the client. `after_piece` hears
+    the number of bytes of each piece once it is stored. How the body ended is in `body.end`; only
+    the store's errors are raised.
+    """
+    left = room
+    async for piece in body.chunks():
+        fitting = piece if left is None else piece[:left]
+        if fitting:
+            await appender.write(fitting)
+            await after_piece(len(fitting))
+        if left is not None:
+            left -= len(fitting)
+        if len(fitting) < len(piece):
+            body.cut(BodyEnd.TOO_LONG)
+            return

@@ -1,0 +1,148 @@
+"""Uploads in a folder of the local disk (layout: storage/README.md)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from aiofiles.threadpool import wrap
+
+from tusd_py.stores.local_files import Durability, LocalFiles, translated
+from tusd_py.stores.offload import Offload
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from typing import BinaryIO
+
+    from tusd_py.core.model import Upload
+
+THREADS = 16
+
+
+class LocalAppender:
+    """Writes at the offset with pwrite(2), never in append mode: a stray byte cannot shift the rest."""
+
+    def __init__(self, descriptor: int, position: int, offload: Offload, *, sync: bool) -> None:
+        self._descriptor = descriptor
+        self._position = position
+        self._offload = offload
+        self._sync = sync
+
+    async def write(self, data: bytes) -> None:
+        """See tusd_py.core.ports.Appender.write."""
+        await self._offload.run(self._write, data)
+
+    def _write(self, data: bytes) -> None:
+        left = memoryview(data)
+        with translated():
+            while left:
+                written = os.pwrite(self._descriptor, left, self._position)
+                self._position += written
+                left = left[written:]
+
+    async def commit(self) -> int:
+        """See tusd_py.core.ports.Appender.commit."""
+        if self._sync:
+            await self._offload.run(self._force)
+        return self._position
+
+    def _force(self) -> None:
+        with translated():
+            os.fdatasync(self._descriptor)
+
+
+class LocalReader:
+    """An open file, read no further than it was when it was opened."""
+
+    def __init__(self, file: BinaryIO, size: int, chunk_size: int, offload: Offload) -> None:
+        self.file = file
+        self.size = size
+        self.modified_at = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
+        self._chunk_size = chunk_size
+        self._offload = offload
+
+    async def chunks(self, start: int, stop: int) -> AsyncIterator[bytes]:
+        """See tusd_py.core.ports.Reader.chunks."""
+        file = wrap(self.file, loop=asyncio.get_running_loop(), executor=self._offload.pool)
+        with translated():
+            await file.seek(start)
+            while start < stop:
+                piece = await file.read(min(self._chunk_size, stop - start))
+                if not piece:
+                    raise OSError(None, "the file ends early")
+                start += len(piece)
+                yield piece
+
+
+class LocalStore:
+    """Keeps uploads under `root`; see tusd_py.core.ports.Store for what it promises.
+
+    `chunk_size` is the size in bytes of the pieces in which stored files are read back. Creates the
+    folders it needs and raises StoreError when it cannot.
+    """
+
+    def __init__(
+        self, root: str, *, durability: Durability | str = Durability.OS, chunk_size: int = 8192
+    ) -> None:
+        self._files = LocalFiles(root, Durability(durability))
+        self._chunk_size = chunk_size
+        self._offload = Offload(THREADS, "tusd-py-disk")
+
+    async def create(self, upload: Upload) -> None:
+        """See tusd_py.core.ports.Store.create."""
+        await self._offload.run(self._files.create, upload)
+
+    async def load(self, upload_id: str) -> Upload:
+        """See tusd_py.core.ports.Store.load."""
+        return await self._offload.run(self._files.load, upload_id)
+
+    async def save(self, upload: Upload) -> None:
+        """See tusd_py.core.ports.Store.save."""
+        await self._offload.run(self._files.save, upload)
+
+    @contextlib.asynccontextmanager
+    async def append(self, upload: Upload) -> AsyncIterator[LocalAppender]:
+        """See tusd_py.core.ports.Store.append."""
+        descriptor = await self._offload.run(self._files.open_at, upload)
+        try:
+            sync = self._files.durability is Durability.COMMIT
+            yield LocalAppender(descriptor, upload.offset, self._offload, sync=sync)
+        finally:
+            await self._offload.run(os.close, descriptor)
+
+    async def complete(self, upload: Upload) -> None:
+        """See tusd_py.core.ports.Store.complete."""
+        await self._offload.run(self._files.publish, upload)
+
+    @contextlib.asynccontextmanager
+    async def open(self, upload: Upload) -> AsyncIterator[LocalReader]:
+        """See tusd_py.core.ports.Store.open."""
+        file = await self._offload.run(self._files.open_for_reading, upload)
+        try:
+            yield LocalReader(file, upload.offset, self._chunk_size, self._offload)
+        finally:
+            await self._offload.run(file.close)
+
+    async def delete(self, upload_id: str) -> None:
+        """See tusd_py.core.ports.Store.delete."""
+        await self._offload.run(self._files.delete, upload_id)
+
+    async def list(self) -> AsyncIterator[str]:
+        """See tusd_py.core.ports.Store.list."""
+        for upload_id in await self._offload.run(self._files.list):
+            yield upload_id
+
+    async def free_space(self) -> int | None:
+        """See tusd_py.core.ports.Store.free_space."""
+        return await self._offload.run(self._files.free_space)
+
+    async def check(self) -> None:
+        """See tusd_py.core.ports.Store.check."""
+        await self._offload.run(self._files.check)
+
+    async def close(self) -> None:
+        """See tusd_py.core.ports.Store.close."""
+        self._offload.close()

@@ -1,0 +1,46 @@
+"""Blocking calls on a bounded pool of threads of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Offload:
+    """Runs blocking functions so that the event loop never waits for a disk.
+
+    The pool is bounded: a hanging disk holds up the storage's own calls, not the interpreter's others.
+    """
+
+    def __init__(self, threads: int, name: str) -> None:
+        self.pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=name)
+
+    async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call `function` in a thread and return what it returns.
+
+        A thread cannot be interrupted, so neither can this: when the caller is cancelled, it waits for
+        the thread first. Otherwise a cancelled writer would still write while the next one does.
+        """
+        future = self.pool.submit(function, *args, **kwargs)
+        waiting = asyncio.wrap_future(future)
+        try:
+            return await asyncio.shield(waiting)
+        except asyncio.CancelledError:
+            while not waiting.done():
+                try:
+                    await asyncio.wait([waiting])
+                except asyncio.CancelledError:  # cancelled again: the thread is not done all the same
+                    continue
+            waiting.exception()  # taken note of: the caller hears of its cancellation instead
+            raise
+
+    def close(self) -> None:
+        """Take no more calls; running ones end by themselves."""
+        self.pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,44 @@
+"""The record of an upload as JSON: everything but the offset, which is measured in the data itself."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+from tusd_py.core.errors import RecordCorruptError
+from tusd_py.core.model import Metadata, Upload, UploadState
+
+VERSION = 1
+
+
+def format_record(upload: Upload) -> bytes:
+    """The record's bytes."""
+    return json.dumps(
+        {
+            "version": VERSION,
+            "id": upload.id,
+            "name": upload.name,
+            "created_at": upload.created_at.isoformat(),
+            "length": upload.length,
+            "state": upload.state.value,
+            "metadata": upload.metadata.raw,
+        }
+    ).encode()
+
+
+def parse_record(data: bytes) -> Upload:
+    """The upload that `data` describes, at offset 0. Raises RecordCorruptError."""
+    try:
+        fields = json.loads(data)
+        if fields["version"] != VERSION:
+            raise RecordCorruptError(f"record version {fields['version']!r} is not {VERSION}")
+        return Upload(
+            id=fields["id"],
+            name=fields["name"],
+            created_at=datetime.fromisoformat(fields["created_at"]),
+            length=fields["length"],
+            state=UploadState(fields["state"]),
+            metadata=Metadata.parse(fields["metadata"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RecordCorruptError(f"a record cannot be read: {error!r}") from error
