@@ -1,0 +1,1 @@
+"""What the server promises, as tests; the tree mirrors the package."""

@@ -1,0 +1,1 @@
+"""What several kinds of test need: payloads, a real server, a faulty network."""

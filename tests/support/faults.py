@@ -1,0 +1,53 @@
+"""What a fault proxy can be told to do to a connection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+
+class Action(Enum):
+    """What a fault does."""
+
+    RESET = auto()
+    CLOSE = auto()
+    SILENCE = auto()
+    LOSE_RESPONSE = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """`action`, when `after` bytes of a request's body have reached the server.
+
+    `of` is a regular expression for the start of the request line (`PATCH /files/1`); `nth` says
+    which such request, counted from 1 since the fault became the next one.
+    """
+
+    action: Action
+    of: str
+    nth: int = 1
+    after: int = 0
+
+
+def reset_after(size: int, of: str = "PATCH", nth: int = 1) -> Fault:
+    """RST to both sides once the server's machine has exactly `size` bytes of the body."""
+    return Fault(action=Action.RESET, of=of, nth=nth, after=size)
+
+
+def close_after(size: int, of: str = "PATCH", nth: int = 1) -> Fault:
+    """Close both sides after exactly `size` bytes of the body: the server sees an early end (FIN)."""
+    return Fault(action=Action.CLOSE, of=of, nth=nth, after=size)
+
+
+def silence_after(size: int, of: str = "PATCH", nth: int = 1) -> Fault:
+    """Let nothing pass any more, either way, after exactly `size` bytes of the body.
+
+    Both connections stay open, whatever the client does. When the server gives up on its own, the
+    client is reset, as if the line were back and nobody knew of the connection.
+    """
+    return Fault(action=Action.SILENCE, of=of, nth=nth, after=size)
+
+
+def lose_response(of: str = "PATCH", nth: int = 1) -> Fault:
+    """Let the whole request pass, wait for the first bytes of its answer, drop them and reset both."""
+    return Fault(action=Action.LOSE_RESPONSE, of=of, nth=nth)

@@ -1,0 +1,182 @@
+"""One connection through a fault proxy: a client's socket, a server's socket, and what passes."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import socket
+import struct
+import termios
+from typing import TYPE_CHECKING, Protocol
+
+from tests.support.faults import Action, Fault
+from tests.support.framing import RequestScanner
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from tests.support.framing import Piece, Request
+
+_READ_SIZE = 64 * 1024
+_SLICES_PER_SECOND = 50
+_DRAIN_SECONDS = 5.0
+
+
+class Owner(Protocol):
+    """What a link needs of its proxy."""
+
+    bandwidth: int | None
+
+    def meet(self, request: Request) -> Fault | None:
+        """A request's head came; the fault that is to happen to it."""
+        ...
+
+    def fire(self, fault: Fault) -> bool:
+        """The fault is about to happen; False when it must not any more."""
+        ...
+
+    def count(self, size: int) -> None:
+        """So many bytes more were passed on to the server."""
+        ...
+
+
+class _ServerGoneError(Exception):
+    """The server takes nothing more; it may still have something to say."""
+
+
+class Link:
+    """Relays until both sides are done, one breaks, or a fault strikes; then both sides are closed."""
+
+    def __init__(self, owner: Owner, client: socket.socket) -> None:
+        self._owner = owner
+        self._client = client
+        self._server = socket.socket()
+        self._server.setblocking(False)
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[bool] = self._loop.create_future()
+        self._scanner = RequestScanner()
+        self._fault: Fault | None = None
+        self._passed = 0  # bytes of the present request's body
+        self._silent = False
+        self._losing = False
+        self._half_closed = False
+
+    async def run(self, upstream: tuple[str, int]) -> None:
+        """Connect, relay, close."""
+        tasks: list[asyncio.Task[None]] = []
+        reset = True
+        try:
+            await self._loop.sock_connect(self._server, upstream)
+            tasks = [asyncio.create_task(self._guard(way())) for way in (self._upward, self._downward)]
+            reset = await self._ended
+        except ConnectionError:
+            pass  # the server is away: the client is reset
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            _close(self._server, reset=reset)
+            _close(self._client, reset=reset)
+
+    def end(self, *, reset: bool) -> None:
+        """Close both sides now, with RST or with FIN."""
+        if not self._ended.done():
+            self._ended.set_result(reset)
+
+    async def _guard(self, way: Coroutine[None, None, None]) -> None:
+        try:
+            await way
+        except OSError:
+            self.end(reset=True)
+
+    async def _upward(self) -> None:
+        try:
+            while data := await self._loop.sock_recv(self._client, _READ_SIZE):
+                for piece in self._scanner.feed(data):
+                    await self._forward(piece)
+            await self._send(self._scanner.rest())
+            self._server.shutdown(socket.SHUT_WR)
+        except _ServerGoneError:
+            pass  # its answer still passes, and how it left shows there
+        self._one_way_done()
+
+    async def _downward(self) -> None:
+        while data := await self._loop.sock_recv(self._server, _READ_SIZE):
+            if self._losing:
+                break
+            if not self._silent:
+                await self._loop.sock_sendall(self._client, data)
+        if self._losing or self._silent:
+            self.end(reset=True)
+        else:
+            self._client.shutdown(socket.SHUT_WR)
+            self._one_way_done()
+
+    def _one_way_done(self) -> None:
+        """An end was passed on; the second one ends the link."""
+        if self._half_closed:
+            self.end(reset=False)
+        self._half_closed = True
+
+    async def _forward(self, piece: Piece) -> None:
+        if piece.is_head:
+            self._fault, self._passed = self._owner.meet(piece.request), 0
+        fault = self._fault
+        if fault is None:
+            await self._send(piece.data)
+        elif fault.action is Action.LOSE_RESPONSE:
+            # Marked before the last byte leaves: the answer cannot be quicker.
+            self._losing = piece.is_last and self._owner.fire(fault)
+            await self._send(piece.data)
+        else:
+            await self._forward_to(fault, piece)
+
+    async def _forward_to(self, fault: Fault, piece: Piece) -> None:
+        room = len(piece.data) if piece.is_head else fault.after - self._passed
+        await self._send(piece.data[:room])
+        self._passed += 0 if piece.is_head else min(room, len(piece.data))
+        if self._passed >= fault.after:
+            self._fault = None
+            await self._wait_until_acknowledged()
+            if self._owner.fire(fault):
+                await self._strike(fault.action)
+        await self._send(piece.data[room:])
+
+    async def _strike(self, action: Action) -> None:
+        if action is Action.SILENCE:
+            self._silent = True
+        else:
+            self.end(reset=action is Action.RESET)
+        await asyncio.Event().wait()  # nothing passes any more; the end of the link cancels this
+
+    async def _send(self, data: bytes) -> None:
+        while data:
+            rate = self._owner.bandwidth
+            size = len(data) if rate is None else max(1, rate // _SLICES_PER_SECOND)
+            part, data = data[:size], data[size:]
+            if rate is not None:
+                await asyncio.sleep(len(part) / rate)
+            try:
+                await self._loop.sock_sendall(self._server, part)
+            except ConnectionError as error:
+                raise _ServerGoneError from error
+            self._owner.count(len(part))
+
+    async def _wait_until_acknowledged(self) -> None:
+        """A reset throws away what is not acknowledged, which would make the count inexact."""
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            while _unacknowledged(self._server):  # noqa: ASYNC110 - the kernel sets no event
+                await asyncio.sleep(0.001)
+
+
+def _unacknowledged(sock: socket.socket) -> int:
+    """Bytes given to the kernel that the peer's kernel has not confirmed (SIOCOUTQ of tcp(7))."""
+    answer = fcntl.ioctl(sock, termios.TIOCOUTQ, struct.pack("i", 0))
+    size: int = struct.unpack("i", answer)[0]
+    return size
+
+
+def _close(sock: socket.socket, *, reset: bool) -> None:
+    if reset:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()

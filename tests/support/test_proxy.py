@@ -1,0 +1,317 @@
+"""The fault proxy counts exactly and breaks exactly what it was told to."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import struct
+import threading
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Self
+
+import pytest
+
+from tests.support import faults
+from tests.support.framing import RequestScanner
+from tests.support.payload import make_bytes
+from tests.support.proxy import FaultProxy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
+
+
+class Recorder:
+    """A server that keeps every byte of each connection, and answers every whole request."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.received: list[bytes] = []
+        self.ends: list[str] = []
+        self.first_bytes = threading.Event()
+        self._finished: queue.Queue[int] = queue.Queue()
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(timeout=10)
+        self._listener.close()
+
+    def settle(self, connections: int = 1) -> None:
+        """Wait until so many connections have ended."""
+        for _ in range(connections):
+            self._finished.get(timeout=10)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.received.append(b"")
+            self.ends.append("open")
+            args = (connection, len(self.ends) - 1)
+            self._threads.append(threading.Thread(target=self._record, args=args))
+            self._threads[-1].start()
+
+    def _record(self, connection: socket.socket, index: int) -> None:
+        scanner = RequestScanner()
+        with connection:
+            try:
+                while data := connection.recv(65536):
+                    self.received[index] += data
+                    self.first_bytes.set()
+                    for piece in scanner.feed(data):
+                        if piece.is_last:
+                            connection.sendall(ANSWER)
+                self.ends[index] = "FIN"
+            except ConnectionError:
+                self.ends[index] = "RST"
+        self._finished.put(index)
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    """A fresh recording server."""
+    with Recorder() as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(recorder: Recorder) -> Iterator[FaultProxy]:
+    """A proxy in front of the recorder."""
+    with FaultProxy("127.0.0.1", recorder.port) as it:
+        yield it
+
+
+def dial(proxy: FaultProxy) -> closing[socket.socket]:
+    """A client's connection to the proxy; nothing in it blocks longer than ten seconds."""
+    return closing(socket.create_connection(("127.0.0.1", proxy.port), timeout=10))
+
+
+def patch(body: bytes, target: str = "/files/1") -> bytes:
+    """A PATCH with a Content-Length."""
+    return b"PATCH %s HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (target.encode(), len(body)) + body
+
+
+def chunked_patch(*chunks: bytes) -> bytes:
+    """A PATCH in chunked coding with a trailer field."""
+    body = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
+    return b"PATCH /files/1 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + body + b"0\r\nA: b\r\n\r\n"
+
+
+def send_and_break(client: socket.socket, data: bytes) -> str:
+    """Send all of `data`, then read to the end; how the connection ended, as the client sees it."""
+    try:
+        client.sendall(data)
+        while client.recv(65536):
+            pass
+    except (ConnectionResetError, BrokenPipeError):
+        return "RST"
+    return "FIN"
+
+
+def test_without_a_fault_every_byte_passes_both_ways(recorder: Recorder, proxy: FaultProxy) -> None:
+    """Two requests on one connection arrive unchanged, and so do their answers."""
+    sent = patch(make_bytes(300_000, 1)) + patch(make_bytes(70_000, 2))
+    with dial(proxy) as client:
+        client.sendall(sent)
+        client.shutdown(socket.SHUT_WR)
+        answers = client.makefile("rb").read()
+    recorder.settle()
+
+    assert recorder.received == [sent]
+    assert recorder.ends == ["FIN"]
+    assert answers == ANSWER * 2
+    assert proxy.forwarded == len(sent)
+    assert [request.line for request in proxy.requests] == ["PATCH /files/1"] * 2
+
+
+@pytest.mark.parametrize("after", [0, 1, 65_535, 65_536, 123_457, 300_000])
+def test_a_reset_lets_exactly_the_named_bytes_through(
+    recorder: Recorder, proxy: FaultProxy, after: int
+) -> None:
+    """The server gets the head and `after` bytes of the body, then RST; so does the client."""
+    sent = patch(make_bytes(300_000))
+    proxy.script(faults.reset_after(after))
+    with dial(proxy) as client:
+        end = send_and_break(client, sent)
+    recorder.settle()
+
+    head = len(sent) - 300_000
+    assert recorder.received == [sent[: head + after]]
+    assert recorder.ends == ["RST"]
+    assert end == "RST"
+    assert proxy.forwarded == head + after
+
+
+def test_a_close_lets_exactly_the_named_bytes_through(recorder: Recorder, proxy: FaultProxy) -> None:
+    """The server gets the head and `after` bytes of the body, then FIN."""
+    sent = patch(make_bytes(300_000))
+    proxy.script(faults.close_after(99_999))
+    with dial(proxy) as client:
+        send_and_break(client, sent)
+    recorder.settle()
+
+    assert recorder.received == [sent[: len(sent) - 300_000 + 99_999]]
+    assert recorder.ends == ["FIN"]
+
+
+def test_a_fault_counts_the_body_of_the_request_it_names(recorder: Recorder, proxy: FaultProxy) -> None:
+    """`nth` counts requests that match `of`; all before it on the connection pass whole."""
+    post = b"POST /files/ HTTP/1.1\r\nContent-Length: 0\r\n\r\n"
+    sent = post + patch(make_bytes(5_000)) + post + patch(make_bytes(5_000, 1))
+    proxy.script(faults.reset_after(10, of="PATCH /files/1", nth=2))
+    with dial(proxy) as client:
+        send_and_break(client, sent)
+    recorder.settle()
+
+    assert recorder.received == [sent[:-4_990]]
+
+
+def test_a_fault_beyond_the_body_waits_for_a_longer_one(recorder: Recorder, proxy: FaultProxy) -> None:
+    """A fault that does not fit into one request happens to the next one it fits into."""
+    sent = patch(make_bytes(10)) + patch(make_bytes(1_000))
+    proxy.script(faults.reset_after(500))
+    with dial(proxy) as client:
+        send_and_break(client, sent)
+    recorder.settle()
+
+    assert recorder.received == [sent[:-500]]
+    assert proxy.pending == ()
+
+
+def test_faults_happen_in_the_order_of_the_script(recorder: Recorder, proxy: FaultProxy) -> None:
+    """The second fault strikes the second connection, the third connection is left alone."""
+    sent = patch(make_bytes(1_000))
+    script = (faults.reset_after(700), faults.reset_after(300))
+    proxy.script(*script)
+    for _ in script:
+        with dial(proxy) as client:
+            send_and_break(client, sent)
+    with dial(proxy) as client:
+        client.sendall(sent)
+        answer = client.recv(100)
+    recorder.settle(3)
+
+    assert recorder.received == [sent[:-300], sent[:-700], sent]
+    assert answer == ANSWER
+    assert proxy.fired == script
+
+
+def test_chunked_bodies_are_counted_as_they_stand_on_the_wire(
+    recorder: Recorder, proxy: FaultProxy
+) -> None:
+    """Chunk lines belong to the body; the request after the trailer is recognised."""
+    first = chunked_patch(make_bytes(5), make_bytes(70_000))
+    second = chunked_patch(make_bytes(20))
+    proxy.script(faults.reset_after(7, nth=2))
+    with dial(proxy) as client:
+        send_and_break(client, first + second)
+    recorder.settle()
+
+    head = second.index(b"\r\n\r\n") + 4
+    assert recorder.received == [first + second[: head + 7]]
+
+
+def test_a_lost_response_follows_a_whole_request(recorder: Recorder, proxy: FaultProxy) -> None:
+    """The server has all of it and has answered; the client gets a reset and not one byte."""
+    sent = patch(make_bytes(200_000))
+    proxy.script(faults.lose_response())
+    with dial(proxy) as client:
+        client.sendall(sent)
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+    recorder.settle()
+
+    assert recorder.received == [sent]
+
+
+def test_silence_keeps_both_connections_open(recorder: Recorder, proxy: FaultProxy) -> None:
+    """Exactly the named bytes pass; then nothing, not even the client's end, until the proxy cuts."""
+    sent = patch(make_bytes(200_000))
+    proxy.script(faults.silence_after(150_000))
+    with dial(proxy) as client:
+        client.sendall(sent[:-40_000])
+        proxy.wait(lambda it: len(it.fired) == 1)
+    state_after_client_left = recorder.ends[0]
+    proxy.cut()
+    recorder.settle()
+
+    assert state_after_client_left == "open"
+    assert recorder.received == [sent[:-50_000]]
+    assert recorder.ends == ["RST"]
+
+
+def test_down_resets_what_runs_and_refuses_what_comes(recorder: Recorder, proxy: FaultProxy) -> None:
+    """A pulled cable ends every connection; after `up` the same port works again."""
+    with dial(proxy) as client:
+        client.sendall(patch(b"12345")[:-1])
+        assert recorder.first_bytes.wait(10)
+        proxy.down()
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+    with pytest.raises(ConnectionRefusedError):
+        dial(proxy)
+    proxy.up()
+    with dial(proxy) as client:
+        client.sendall(patch(b""))
+        answer = client.recv(100)
+
+    assert answer == ANSWER
+
+
+def test_a_slow_link_holds_bytes_back(recorder: Recorder, proxy: FaultProxy) -> None:
+    """With 100 kB/s, 20 kB take at least 0.2 s, and all of them arrive."""
+    sent = patch(make_bytes(20_000))
+    proxy.slow(100_000)
+    with dial(proxy) as client:
+        begun = time.monotonic()
+        client.sendall(sent)
+        answer = client.recv(100)
+        seconds = time.monotonic() - begun
+
+    assert answer == ANSWER
+    assert recorder.received == [sent]
+    assert seconds >= 0.2
+
+
+def test_a_reset_of_the_client_reaches_the_server(recorder: Recorder, proxy: FaultProxy) -> None:
+    """The proxy adds no politeness: RST comes out as RST."""
+    with dial(proxy) as client:
+        client.sendall(patch(b"12345")[:-1])
+        assert recorder.first_bytes.wait(10)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    recorder.settle()
+
+    assert recorder.ends == ["RST"]
+
+
+def test_a_server_that_is_away_resets_the_client(proxy: FaultProxy) -> None:
+    """Nobody listens behind the proxy: the client's connection breaks at once."""
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        proxy.upstream = deaf.getsockname()
+        with pytest.raises(ConnectionResetError), dial(proxy) as client:
+            client.recv(1)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1_000])
+def test_scanning_loses_nothing_however_the_bytes_are_cut(size: int) -> None:
+    """The pieces put together are the input, and requests end where they end."""
+    whole = patch(b"") + chunked_patch(b"abc", b"de") + patch(b"12345")
+    scanner = RequestScanner()
+    pieces = [piece for i in range(0, len(whole), size) for piece in scanner.feed(whole[i : i + size])]
+
+    assert b"".join(piece.data for piece in pieces) == whole
+    assert scanner.rest() == b""
+    assert sum(piece.is_last for piece in pieces) == sum(piece.is_head for piece in pieces) == 3
+    assert pieces[-1].is_last
