@@ -1,0 +1,218 @@
+"""Where settings come from, and which source wins."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tests.settings.support import write_config
+from tusd_py.settings import Settings, load_settings
+from tusd_py.settings.fields import flag_of, variable_of
+
+MIB = 2**20
+
+
+def test_the_defaults_are_the_documented_ones() -> None:
+    """Nothing given: the values that the help promises."""
+    assert load_settings([]).model_dump() == {
+        "host": "0.0.0.0",
+        "port": 8080,
+        "unix_sock": None,
+        "tls_certificate": None,
+        "tls_key": None,
+        "tls_mode": "tls12",
+        "base_path": "/files/",
+        "public_path": "/uploads/",
+        "behind_proxy": False,
+        "relative_location": False,
+        "upload_dir": Path("storage"),
+        "durability": "os",
+        "min_free_space": 64 * MIB,
+        "local_storage_chunk_size": 8192,
+        "max_size": 0,
+        "max_local_file_size": 50 * MIB,
+        "disable_download": False,
+        "disable_termination": False,
+        "disable_cors": False,
+        "cors_allow_origin": re.compile(".*"),
+        "cors_allow_credentials": False,
+        "cors_allow_methods": (),
+        "cors_allow_headers": (),
+        "cors_expose_headers": (),
+        "cors_max_age": 86400,
+        "network_timeout": 60.0,
+        "acquire_lock_timeout": 20.0,
+        "holder_silence": 1.0,
+        "shutdown_timeout": 10.0,
+        "log_format": "auto",
+        "log_level": "info",
+        "loop": "auto",
+    }
+
+
+def test_settings_do_not_change() -> None:
+    """One set of settings holds for the life of a server."""
+    settings = load_settings([])
+
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.port = 1  # type: ignore[misc]
+
+
+def test_flags_go_before_environment_before_file_before_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each source wins over those after it and leaves alone what it does not name."""
+    config = write_config('port = 1\nhost = "file"\nmax_size = "1KiB"\n')
+    monkeypatch.setenv("TUSD_PY_PORT", "2")
+    monkeypatch.setenv("TUSD_PY_HOST", "environment")
+
+    settings = load_settings(["--config", config, "--port", "3"])
+
+    assert (settings.port, settings.host, settings.max_size, settings.durability) == (
+        3,
+        "environment",
+        1024,
+        "os",
+    )
+
+
+def test_the_file_can_be_named_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TUSD_PY_CONFIG names the file that `--config` would."""
+    monkeypatch.setenv("TUSD_PY_CONFIG", write_config("port = 81"))
+
+    assert load_settings([]).port == 81
+
+
+def test_the_flag_names_the_file_before_the_environment_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--config` replaces TUSD_PY_CONFIG; the other file is not even opened."""
+    monkeypatch.setenv("TUSD_PY_CONFIG", "missing.toml")
+
+    assert load_settings(["--config", write_config("port = 82")]).port == 82
+
+
+SAMPLES: dict[str, tuple[str, Any]] = {
+    "host": ("::1", "::1"),
+    "port": ("0", 0),
+    "unix_sock": ("/run/tusd.sock", Path("/run/tusd.sock")),
+    "tls_certificate": ("cert.pem", Path("cert.pem")),
+    "tls_key": ("key.pem", Path("key.pem")),
+    "tls_mode": ("tls13", "tls13"),
+    "base_path": ("api/tus", "/api/tus/"),
+    "public_path": ("/done", "/done/"),
+    "behind_proxy": ("true", True),
+    "relative_location": ("yes", True),
+    "upload_dir": ("/srv/my uploads", Path("/srv/my uploads")),
+    "durability": ("commit", "commit"),
+    "min_free_space": ("0", 0),
+    "local_storage_chunk_size": ("64KiB", 65536),
+    "max_size": ("1.5GiB", 1610612736),
+    "max_local_file_size": ("2 MB", 2_000_000),
+    "disable_download": ("1", True),
+    "disable_termination": ("on", True),
+    "disable_cors": ("True", True),
+    "cors_allow_origin": (r"https://(www\.)?example\.org", re.compile(r"https://(www\.)?example\.org")),
+    "cors_allow_credentials": ("true", True),
+    "cors_allow_methods": ("PUT", ("PUT",)),
+    "cors_allow_headers": ("X-One, X-Two,", ("X-One", "X-Two")),
+    "cors_expose_headers": ("X-Three", ("X-Three",)),
+    "cors_max_age": ("2h", 7200),
+    "network_timeout": ("1m30s", 90.0),
+    "acquire_lock_timeout": ("500ms", 0.5),
+    "holder_silence": ("0.25", 0.25),
+    "shutdown_timeout": ("0", 0.0),
+    "log_format": ("json", "json"),
+    "log_level": ("warning", "warning"),
+    "loop": ("asyncio", "asyncio"),
+}
+COMPANIONS = {"tls_certificate": "tls_key", "tls_key": "tls_certificate"}
+
+
+def with_companion(name: str) -> dict[str, str]:
+    """The sample of `name`, with the setting it cannot be without."""
+    names = [name, *filter(None, [COMPANIONS.get(name)])]
+    return {each: SAMPLES[each][0] for each in names}
+
+
+def test_every_setting_has_a_sample() -> None:
+    """The three tests below cover all settings."""
+    assert list(SAMPLES) == list(Settings.model_fields)
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_has_a_flag(name: str) -> None:
+    """The flag is the field's name with dashes; the value is the next word or stands after `=`."""
+    apart = [word for each, text in with_companion(name).items() for word in (flag_of(each), text)]
+    joined = [f"{flag_of(each)}={text}" for each, text in with_companion(name).items()]
+
+    assert getattr(load_settings(apart), name) == SAMPLES[name][1]
+    assert getattr(load_settings(joined), name) == SAMPLES[name][1]
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_has_a_variable(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable is the field's name in capitals behind TUSD_PY_."""
+    for each, text in with_companion(name).items():
+        monkeypatch.setenv(f"TUSD_PY_{each.upper()}", text)
+
+    assert getattr(load_settings([]), name) == SAMPLES[name][1]
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_has_a_key(name: str) -> None:
+    """The key in the file is the field's name, and a string works for every kind of value."""
+    config = write_config("\n".join(f"{each} = '{text}'" for each, text in with_companion(name).items()))
+
+    assert getattr(load_settings(["--config", config]), name) == SAMPLES[name][1]
+
+
+def test_the_file_may_use_toml_s_own_types() -> None:
+    """Numbers, switches and lists need no quotes."""
+    config = write_config(
+        "port = 0\nmax_size = 10\nnetwork_timeout = 1.5\nbehind_proxy = true\n"
+        "cors_allow_headers = ['X-A', 'X-B']\n"
+    )
+
+    settings = load_settings(["--config", config])
+
+    assert (settings.port, settings.max_size, settings.network_timeout, settings.behind_proxy) == (
+        0,
+        10,
+        1.5,
+        True,
+    )
+    assert settings.cors_allow_headers == ("X-A", "X-B")
+
+
+@pytest.mark.parametrize(
+    ("argv", "value"),
+    [
+        (["--disable-cors"], True),
+        (["--disable-cors=false"], False),
+        (["--disable-cors", "false"], False),
+        (["--disable-cors", "--port", "1"], True),
+    ],
+)
+def test_a_switch_alone_is_on(argv: list[str], value: bool) -> None:
+    """`--disable-cors` means true, and can still be given a value."""
+    assert load_settings(argv).disable_cors is value
+
+
+def test_a_switch_of_the_file_can_be_turned_off_again() -> None:
+    """Precedence holds for switches, too."""
+    config = write_config("behind_proxy = true")
+
+    assert load_settings(["--config", config, "--behind-proxy=false"]).behind_proxy is False
+
+
+def test_the_last_of_a_repeated_flag_wins() -> None:
+    """A wrapper script can be given another value behind its own."""
+    assert load_settings(["--port", "1", "--port", "2"]).port == 2
+
+
+@pytest.mark.parametrize("name", ["unix_sock", "tls_certificate", "tls_key"])
+def test_an_empty_path_is_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty variable takes back what the file says: the setting is off."""
+    monkeypatch.setenv(variable_of(name), "")
+    config = write_config(f"{name} = 'x'")
+
+    assert getattr(load_settings(["--config", config]), name) is None

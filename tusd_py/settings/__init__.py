@@ -1,0 +1,10 @@
+"""Every setting: one field, one flag, one `TUSD_PY_` variable, one key of a TOML file.
+
+Nothing else in the package reads flags, the environment or the configuration file.
+"""
+
+from tusd_py.settings.fields import Settings, SettingsError
+from tusd_py.settings.flags import help_text
+from tusd_py.settings.load import load_settings
+
+__all__ = ["Settings", "SettingsError", "help_text", "load_settings"]

@@ -1,0 +1,233 @@
+"""The settings themselves, with their defaults and what they mean."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import ByteSize, Field, model_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tusd_py.core.errors import TusdError
+from tusd_py.settings.kinds import (
+    MIB,
+    ChunkSize,
+    Durability,
+    Duration,
+    Folder,
+    Host,
+    Kind,
+    LogFormat,
+    LogLevel,
+    Loop,
+    Names,
+    OptionalFile,
+    Patience,
+    Pattern,
+    Port,
+    Size,
+    Switch,
+    TlsMode,
+    UrlPath,
+    WholeSeconds,
+)
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+ENV_PREFIX = "TUSD_PY_"
+
+
+class SettingsError(TusdError):
+    """A setting is wrong. The text is one line: which one, what is wrong with it, what is accepted."""
+
+
+def _setting(group: str, default: Any, description: str) -> Any:
+    return Field(default=default, description=description, json_schema_extra={"group": group})
+
+
+_listening = partial(_setting, "Listening")
+_addresses = partial(_setting, "Addresses")
+_storage = partial(_setting, "Storage")
+_limits = partial(_setting, "Limits")
+_features = partial(_setting, "Features")
+_cors = partial(_setting, "Browsers on other sites (CORS)")
+_times = partial(_setting, "Times")
+_running = partial(_setting, "Running")
+
+
+class Settings(BaseSettings):
+    """What an operator can choose. Constructing one reads `TUSD_PY_` variables for what is not given.
+
+    Raises pydantic's ValidationError; `load_settings` is the way in that speaks to people.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+
+    host: Host = _listening("0.0.0.0", "Address to accept connections on.")  # noqa: S104 - a server's default
+    port: Port = _listening(8080, "TCP port. 0 takes a free one and prints it.")
+    unix_sock: OptionalFile = _listening(
+        None,
+        "Accept connections on this Unix socket instead of host and port, behind a proxy on the machine.",
+    )
+    tls_certificate: OptionalFile = _listening(
+        None, "PEM file with the server's certificate and its chain. With the key, it turns HTTPS on."
+    )
+    tls_key: OptionalFile = _listening(None, "PEM file with the private key of the certificate.")
+    tls_mode: TlsMode = _listening(
+        "tls12",
+        "Which TLS: tls12 is 1.2 and 1.3, tls12-strong is 1.2 with AES-256-GCM only, tls13 is 1.3 only.",
+    )
+
+    base_path: UrlPath = _addresses("/files/", "Path under which uploads are created and resumed.")
+    public_path: UrlPath = _addresses(
+        "/uploads/", "Path under which finished files are served. It has to lie outside the base path."
+    )
+    behind_proxy: Switch = _addresses(
+        False,
+        "Believe Forwarded and X-Forwarded-* about the public address. Only behind a proxy that sets"
+        " them: otherwise any client could.",
+    )
+    relative_location: Switch = _addresses(
+        False, "Name new uploads by path alone, for when the server cannot know its public address."
+    )
+
+    upload_dir: Folder = _storage(
+        Path("storage"), "Folder for running uploads and finished files. It is made when missing."
+    )
+    durability: Durability = _storage(
+        "os",
+        "What is on the disk before a client hears of it: os leaves it to the operating system (safe when"
+        " the server dies, not when the power does), finish syncs a finished file, commit every"
+        " acknowledged offset.",
+    )
+    min_free_space: Size = _storage(
+        ByteSize(64 * MIB),
+        "How much of the disk stays free: an upload that would use it is refused with 507.",
+    )
+    local_storage_chunk_size: ChunkSize = _storage(
+        ByteSize(8192),
+        "Piece in which a stored file is read back where the system cannot send it by itself.",
+    )
+
+    max_size: Size = _limits(ByteSize(0), "Largest upload of all, whatever the storage. 0 sets no limit.")
+    max_local_file_size: Size = _limits(
+        ByteSize(50 * MIB),
+        "Largest upload to the local disk. The smaller of this and max-size holds. 0 sets no limit.",
+    )
+
+    disable_download: Switch = _features(
+        False,
+        "Refuse GET: what is uploaded is not served, neither under the base path nor the public path.",
+    )
+    disable_termination: Switch = _features(
+        False, "Refuse DELETE: clients cannot remove uploads, and the extension is not advertised."
+    )
+
+    disable_cors: Switch = _cors(
+        False, "Send no CORS headers at all: a proxy does, or no browser comes from another site."
+    )
+    cors_allow_origin: Pattern = _cors(
+        re.compile(".*"), "Origins whose pages may use the server. It has to match the whole origin."
+    )
+    cors_allow_credentials: Switch = _cors(
+        False, "Allow those pages to send cookies and authorization. Name the origins exactly then."
+    )
+    cors_allow_methods: Names = _cors((), "More methods to allow besides those of the protocol.")
+    cors_allow_headers: Names = _cors((), "More request headers to allow besides those of the protocol.")
+    cors_expose_headers: Names = _cors((), "More response headers to expose besides those of the protocol.")
+    cors_max_age: WholeSeconds = _cors(86400, "How long a browser may remember the answer to a preflight.")
+
+    network_timeout: Duration = _times(
+        60.0, "How long a client may send nothing before its request ends. The bytes that came are kept."
+    )
+    acquire_lock_timeout: Patience = _times(
+        20.0, "How long a request waits for another one that holds the same upload. Then it is 423."
+    )
+    holder_silence: Patience = _times(
+        1.0,
+        "How long a running request must have been silent before a HEAD takes its upload over. Sooner, it"
+        " is left alone.",
+    )
+    shutdown_timeout: Patience = _times(
+        10.0,
+        "How long running requests may take to end after SIGTERM or SIGINT. A second signal ends at once.",
+    )
+
+    log_format: LogFormat = _running(
+        "auto", "text is for people, json for programs; auto is text on a terminal and json elsewhere."
+    )
+    log_level: LogLevel = _running("info", "Least severe message to log.")
+    loop: Loop = _running(
+        "auto", "Event loop. auto is uvloop where it is installed, and asyncio elsewhere."
+    )
+
+    @property
+    def effective_max_size(self) -> int | None:
+        """The limit in force for one upload, in bytes: the smaller of the two; None if neither is set."""
+        return min((limit for limit in (self.max_size, self.max_local_file_size) if limit), default=None)
+
+    @model_validator(mode="after")
+    def _check_tls_pair(self) -> Self:
+        if self.tls_certificate and not self.tls_key:
+            raise _conflict(
+                "tls_certificate", "needs tls_key as well; give both, or neither for plain HTTP"
+            )
+        if self.tls_key and not self.tls_certificate:
+            raise _conflict(
+                "tls_key", "needs tls_certificate as well; give both, or neither for plain HTTP"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_paths_apart(self) -> Self:
+        if self.public_path == "/":
+            raise _conflict(
+                "public_path", "'/' would hide every other address; give a path such as /uploads/"
+            )
+        # A base path of "/" is told apart: what is served under a path of its own goes before uploads.
+        if self.public_path == self.base_path or (
+            self.base_path != "/" and self.public_path.startswith(self.base_path)
+        ):
+            raise _conflict(
+                "public_path",
+                f"{self.public_path!r} lies within base_path {self.base_path!r}; two separate paths are"
+                " needed, such as /files/ and /uploads/",
+            )
+        return self
+
+
+def _conflict(field: str, problem: str) -> PydanticCustomError:
+    return PydanticCustomError("conflict", "{problem}", {"field": field, "problem": problem})
+
+
+def flag_of(name: str) -> str:
+    """The command line flag of a field."""
+    return "--" + name.replace("_", "-")
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of a field."""
+    return ENV_PREFIX + name.upper()
+
+
+def kind_of(field: FieldInfo) -> Kind:
+    """How values of a field are written."""
+    return next(mark for mark in field.metadata if isinstance(mark, Kind))
+
+
+def group_of(field: FieldInfo) -> str:
+    """The heading a field stands under."""
+    match field.json_schema_extra:
+        case {"group": str(group)}:
+            return group
+        case _:
+            raise LookupError(f"{field!r} has no group")
+
+
+def default_of(field: FieldInfo) -> str:
+    """The default as people write it; empty where there is none."""
+    return kind_of(field).format(field.default)
