@@ -1,0 +1,86 @@
+"""The command `tusd-py`: finds the command named and runs it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tusd_py import __version__
+from tusd_py.cli.exits import EXITS, Exit, exit_for
+from tusd_py.settings import help_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One word of the command line. `module` has `run(argv) -> int` and is loaded when it is needed."""
+
+    summary: str
+    module: str
+    help: Callable[[], str]
+
+
+COMMANDS = {
+    "serve": Command(
+        summary="Run the upload server.",
+        module="tusd_py.cli.serve",
+        help=help_text,
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line (this process's by default) and return the exit code, as `Exit` has it."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words:
+        return _say(root_help(), Exit.USAGE)
+    name, rest = words[0], words[1:]
+    if name in {"-h", "--help", "help"}:
+        return _say(root_help())
+    if name in {"-V", "--version"}:
+        return _say(f"tusd-py {__version__}\n")
+    if name not in COMMANDS:
+        return _say(
+            f"tusd-py: {name!r} is not a command; the commands are: {', '.join(COMMANDS)}\n", Exit.USAGE
+        )
+    return _run(COMMANDS[name], rest)
+
+
+def root_help() -> str:
+    """What `tusd-py --help` prints."""
+    commands = "\n".join(f"  {name:<10}{command.summary}" for name, command in COMMANDS.items())
+    return f"""\
+usage: tusd-py COMMAND [--help] [--FLAG VALUE ...]
+
+Resumable uploads: a tus 1.0.0 server that does not lose or invent a byte.
+
+Commands:
+{commands}
+
+Options:
+  --help    Show this text; after a command, what it takes.
+  --version Show the version.
+
+Example:
+  tusd-py serve --port 8080 --upload-dir storage
+"""
+
+
+def _run(command: Command, argv: list[str]) -> int:
+    if "-h" in argv or "--help" in argv:
+        return _say(command.help())
+    try:
+        run: Callable[[Sequence[str]], int] = importlib.import_module(command.module).run
+        return run(argv)
+    except tuple(EXITS) as error:
+        return _say(f"tusd-py: {error}\n" if str(error) else "", exit_for(error))
+
+
+def _say(text: str, code: Exit = Exit.OK) -> int:
+    stream = sys.stderr if code else sys.stdout
+    stream.write(text)
+    return int(code)
