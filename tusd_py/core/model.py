@@ -49,10 +49,11 @@ class Metadata:
         if not raw.strip():
             return cls()
         pairs = tuple(_parse_pair(item) for item in raw.split(","))
-        keys = [key for key, _ in pairs]
-        for key in keys:
-            if keys.count(key) > 1:  # tus 1.0.0, Upload-Metadata: all keys MUST be unique.
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:  # tus 1.0.0, Upload-Metadata: all keys MUST be unique.
                 raise InvalidMetadataError(f"key {key!r} appears more than once")
+            seen.add(key)
         return cls(raw=raw.strip(), pairs=pairs)
 
     def get(self, key: str) -> bytes | None:

@@ -19,7 +19,7 @@ class Body(Protocol):
     """The bytes a request brings."""
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """The pieces as they arrive; ends, and never raises, however the body ends (see `end`).
+        """The pieces as they arrive, none empty; ends and never raises, however the body ends (see `end`).
 
         Whatever was received before a cut is handed out before the iteration ends.
         """

@@ -34,5 +34,4 @@ async def pump(
         if left is not None:
             left -= len(fitting)
         if len(fitting) < len(piece):
-            body.cut(BodyEnd.TOO_LONG)
-            return
+            body.cut(BodyEnd.TOO_LONG)  # which ends the iteration

@@ -28,7 +28,8 @@ from tusd_py.engine.hookpoints import Hookpoints
 from tusd_py.engine.pump import pump
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable
+    from datetime import datetime
 
     from tusd_py.core.intents import Append, Create, Malformed, Read, ReadOffset, Terminate
     from tusd_py.core.ports import Body, Clock, EventSink, Lock, Locker, Reader, Store
@@ -217,7 +218,15 @@ class UploadEngine:
         if plan.length_settled:
             await self.store.save(upload)
         async with self.store.append(upload) as appender:
-            progress = self._progress(upload, body, lock)
+            progress = _Progress(
+                upload=upload,
+                body=body,
+                lock=lock,
+                hooks=self._hooks,
+                clock=self._clock,
+                interval=self._patience.progress_interval,
+                asked_at=self._clock(),
+            )
             await pump(body, appender, room=plan.room, after_piece=progress)
             upload = replace(upload, offset=await appender.commit())
         if body.end is BodyEnd.STOPPED:
@@ -232,49 +241,37 @@ class UploadEngine:
 
     async def _expect_nothing(self, plan: rules.AppendPlan, body: Body) -> None:
         """A complete upload takes an empty chunk and nothing else."""
-        async for piece in body.chunks():
-            if piece:
-                body.cut(BodyEnd.TOO_LONG)
-                raise plan.overrun
-
-    def _progress(self, upload: Upload, body: Body, lock: Lock) -> Callable[[int], Awaitable[None]]:
-        hooks = self._hooks if self._hooks else None
-        return _Progress(upload, body, lock, hooks, self._clock, self._patience.progress_interval)
+        async for _ in body.chunks():
+            body.cut(BodyEnd.TOO_LONG)
+        if body.end is BodyEnd.TOO_LONG:
+            raise plan.overrun
 
     async def _remove(self, upload: Upload) -> None:
         await self.store.delete(upload.id)
         self._emit(UploadTerminated(upload=upload))
 
 
+@dataclass(slots=True, kw_only=True)
 class _Progress:
     """Called after each stored piece: the lock hears of it, and the hooks once in a while."""
 
-    def __init__(
-        self,
-        upload: Upload,
-        body: Body,
-        lock: Lock,
-        hooks: Hookpoints | None,
-        clock: Clock,
-        interval: float,
-    ) -> None:
-        self._upload = upload
-        self._body = body
-        self._lock = lock
-        self._hooks = hooks
-        self._clock = clock
-        self._interval = interval
-        self._asked_at = clock()
+    upload: Upload
+    body: Body
+    lock: Lock
+    hooks: Hookpoints
+    clock: Clock
+    interval: float
+    asked_at: datetime
 
     async def __call__(self, received: int) -> None:
-        self._lock.touch()
-        if self._hooks is None:
+        self.lock.touch()
+        if not self.hooks:
             return
-        self._upload = replace(self._upload, offset=self._upload.offset + received)
-        now = self._clock()
-        if (now - self._asked_at).total_seconds() >= self._interval:
-            self._asked_at = now
+        self.upload = replace(self.upload, offset=self.upload.offset + received)
+        now = self.clock()
+        if (now - self.asked_at).total_seconds() >= self.interval:
+            self.asked_at = now
             try:
-                await self._hooks.post_receive(self._upload)
+                await self.hooks.post_receive(self.upload)
             except UploadRejectedError:
-                self._body.cut(BodyEnd.STOPPED)
+                self.body.cut(BodyEnd.STOPPED)

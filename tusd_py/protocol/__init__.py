@@ -1,0 +1,1 @@
+"""What speaks: heads in, intents out; outcomes in, heads out. Pure."""

@@ -1,0 +1,136 @@
+"""The composition root: settings in; store, locks, hooks, engine and application out."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, assert_never
+
+import structlog
+from aiohttp import web
+
+from tusd_py.core.errors import StoreError
+from tusd_py.core.events import CompletionDelayed, Event, UploadCreated, UploadFinished, UploadTerminated
+from tusd_py.core.model import Limits
+from tusd_py.engine.hookpoints import Hookpoints
+from tusd_py.engine.uploads import Patience, UploadEngine
+from tusd_py.locks.memory import MemoryLocker
+from tusd_py.protocol.cors import CorsPolicy
+from tusd_py.protocol.heads import Urls
+from tusd_py.protocol.tus1 import Tus1
+from tusd_py.settings import Settings, SettingsError
+from tusd_py.stores.local import LocalStore
+from tusd_py.web.application import make_application
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from tusd_py.core.ports import Hook
+
+log = structlog.get_logger("tusd_py.uploads")
+
+ENGINE = web.AppKey("tusd_py.engine", UploadEngine)
+"""Where the application keeps its engine."""
+
+
+def create_app(settings: Settings | None = None, *, hooks: Sequence[Hook] = ()) -> web.Application:
+    """The server as an aiohttp application, for `tusd-py serve` and for embedding.
+
+    Makes the storage folders. Raises SettingsError when they cannot be used.
+    """
+    settings = settings or Settings()
+    engine = make_engine(settings, hooks=hooks)
+    urls = Urls(base=settings.base_path, public=settings.public_path, relative=settings.relative_location)
+    dialect = Tus1(
+        urls=urls,
+        max_size=settings.effective_max_size,
+        termination=not settings.disable_termination,
+        download=not settings.disable_download,
+    )
+    app = make_application(
+        engine,
+        dialect=dialect,
+        urls=urls,
+        cors=None if settings.disable_cors else _cors_policy(settings),
+        network_timeout=settings.network_timeout,
+        behind_proxy=settings.behind_proxy,
+    )
+    app[ENGINE] = engine
+    app.cleanup_ctx.append(_life_of_the_engine)
+    return app
+
+
+def make_engine(settings: Settings, *, hooks: Sequence[Hook] = ()) -> UploadEngine:
+    """The engine on the configured storage. Raises SettingsError when that cannot be used."""
+    try:
+        store = LocalStore(
+            str(settings.upload_dir),
+            durability=settings.durability,
+            chunk_size=settings.local_storage_chunk_size,
+        )
+    except StoreError as error:
+        raise SettingsError(
+            f"--upload-dir: {settings.upload_dir} cannot be used: {error}; a folder that can be written to"
+        ) from error
+    return UploadEngine(
+        store=store,
+        locker=MemoryLocker(),
+        limits=Limits(max_size=settings.effective_max_size, reserved_space=settings.min_free_space),
+        clock=lambda: datetime.now(UTC),
+        new_id=lambda: uuid.uuid4().hex,
+        emit=_log_event,
+        hooks=Hookpoints(hooks),
+        patience=Patience(
+            lock_timeout=settings.acquire_lock_timeout, holder_silence=settings.holder_silence
+        ),
+    )
+
+
+def _cors_policy(settings: Settings) -> CorsPolicy:
+    return CorsPolicy(
+        allow_origin=settings.cors_allow_origin,
+        allow_credentials=settings.cors_allow_credentials,
+        methods=settings.cors_allow_methods,
+        request_fields=settings.cors_allow_headers,
+        response_fields=settings.cors_expose_headers,
+        max_age=settings.cors_max_age,
+    )
+
+
+async def _life_of_the_engine(app: web.Application) -> AsyncIterator[None]:
+    """Finish what an earlier process left unfinished while serving; close the storage at the end."""
+    engine = app[ENGINE]
+    recovery = asyncio.create_task(_recover(engine), name="recovery")
+    app.on_shutdown.append(_stop_bodies)
+    yield
+    recovery.cancel()
+    with suppress(asyncio.CancelledError):
+        await recovery
+    await engine.store.close()
+
+
+async def _stop_bodies(app: web.Application) -> None:
+    app[ENGINE].stop()
+
+
+async def _recover(engine: UploadEngine) -> None:
+    try:
+        await engine.recover()
+    except StoreError as error:
+        log.warning("uploads left unfinished could not be looked for", error=str(error))
+
+
+def _log_event(event: Event) -> None:
+    match event:
+        case UploadCreated(upload=upload):
+            log.info("upload created", upload=upload.id, length=upload.length)
+        case UploadFinished(upload=upload):
+            log.info("upload finished", upload=upload.id, length=upload.length, name=upload.name)
+        case UploadTerminated(upload=upload):
+            log.info("upload terminated", upload=upload.id, offset=upload.offset)
+        case CompletionDelayed(upload=upload, error=error):
+            log.error("upload not finished yet, will be tried again", upload=upload.id, error=str(error))
+        case _:
+            assert_never(event)

@@ -1,0 +1,129 @@
+"""From error to status, code and words, for tus 1.0.0. One row per error class, none missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tusd_py.core import errors as e
+from tusd_py.core.outcomes import BodyEnd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`status` and machine-readable `code`; `words` makes the text for people out of the error."""
+
+    status: int
+    code: str
+    words: Callable[[Any], str]
+
+
+def _field(error: e.InvalidFieldError) -> str:
+    return f"{error.field}: {error.problem}; accepted: {error.accepted}"
+
+
+def _version(error: e.UnsupportedVersionError) -> str:
+    problem = "it is missing" if error.requested is None else "this version is not supported"
+    return f"Tus-Resumable: {problem}; accepted: 1.0.0"
+
+
+def _says(text: str) -> Callable[[Any], str]:
+    return lambda _: text
+
+
+ANSWERS: dict[type[e.TusdError], Answer] = {
+    e.InvalidOffsetError: Answer(400, "ERR_INVALID_OFFSET", _field),
+    e.InvalidLengthError: Answer(400, "ERR_INVALID_UPLOAD_LENGTH", _field),
+    e.AmbiguousLengthError: Answer(400, "ERR_AMBIGUOUS_UPLOAD_LENGTH", _field),
+    e.InvalidDeferLengthError: Answer(400, "ERR_INVALID_UPLOAD_LENGTH_DEFER", _field),
+    e.InvalidUploadMetadataError: Answer(400, "ERR_INVALID_METADATA", _field),
+    e.InvalidContentTypeError: Answer(415, "ERR_INVALID_CONTENT_TYPE", _field),
+    e.UnsupportedVersionError: Answer(412, "ERR_UNSUPPORTED_VERSION", _version),
+    e.UnsupportedExtensionError: Answer(
+        400,
+        "ERR_UNSUPPORTED_EXTENSION",
+        lambda x: f"{x.field}: the extension {x.extension} is off; see Tus-Extension on OPTIONS",
+    ),
+    e.MethodNotAllowedError: Answer(
+        405, "ERR_METHOD_NOT_ALLOWED", lambda x: f"accepted here: {', '.join(x.allowed)}"
+    ),
+    e.OriginNotAllowedError: Answer(
+        403, "ERR_ORIGIN_NOT_ALLOWED", _says("Origin: pages of this origin may not use this server")
+    ),
+    e.MaxSizeExceededError: Answer(
+        413, "ERR_MAX_SIZE_EXCEEDED", lambda x: f"uploads may have {x.max_size} bytes at most"
+    ),
+    e.InsufficientSpaceError: Answer(
+        507,
+        "ERR_INSUFFICIENT_STORAGE",
+        lambda x: f"the upload needs {x.needed} bytes, {x.available} are available",
+    ),
+    e.UploadRejectedError: Answer(400, "ERR_UPLOAD_REJECTED", lambda x: str(x.reason)),
+    e.ServerShutdownError: Answer(503, "ERR_SERVER_SHUTDOWN", _says("the server is going down; try again")),
+    e.UploadNotFoundError: Answer(404, "ERR_UPLOAD_NOT_FOUND", _says("there is no such upload")),
+    e.UploadGoneError: Answer(410, "ERR_UPLOAD_GONE", _says("the bytes of this upload no longer exist")),
+    e.UploadLockedError: Answer(
+        423, "ERR_UPLOAD_LOCKED", _says("another request is writing to this upload; try again")
+    ),
+    e.OffsetMismatchError: Answer(
+        409,
+        "ERR_MISMATCHED_OFFSET",
+        lambda x: f"Upload-Offset: the upload is at {x.expected}, the request at {x.actual}",
+    ),
+    e.LengthExceededError: Answer(
+        413,
+        "ERR_UPLOAD_SIZE_EXCEEDED",
+        lambda x: f"the body goes beyond the upload's length of {x.length} bytes",
+    ),
+    e.UploadFailedError: Answer(400, "ERR_UPLOAD_REJECTED", _says("the upload was rejected and stays so")),
+    e.UploadStoppedError: Answer(
+        400, "ERR_UPLOAD_STOPPED", _says("the server stopped and removed the upload")
+    ),
+    e.TerminationRejectedError: Answer(
+        400, "ERR_UPLOAD_TERMINATION_REJECTED", _says("this upload may not be terminated")
+    ),
+    e.StoreError: Answer(
+        500, "ERR_STORAGE", _says("the storage failed; nothing acknowledged is lost; try again")
+    ),
+    e.StorageFullError: Answer(
+        507, "ERR_INSUFFICIENT_STORAGE", _says("the storage is full; what fitted is kept; try again later")
+    ),
+    e.RecordCorruptError: Answer(500, "ERR_STORAGE", _says("the upload's record cannot be read")),
+    e.NameTakenError: Answer(500, "ERR_STORAGE", _says("the public name is taken; the bytes are kept")),
+}
+
+INTERRUPTIONS: dict[BodyEnd, Answer] = {
+    # tusd answers 400 to most of these, which tus-js-client never retries; a 5xx or 423 it does.
+    BodyEnd.DISCONNECTED: Answer(
+        500, "ERR_UNEXPECTED_EOF", _says("the body ended early; what arrived is kept")
+    ),
+    BodyEnd.MALFORMED: Answer(
+        400,
+        "ERR_INVALID_BODY",
+        _says("Transfer-Encoding: the chunked framing is broken; what came before is kept"),
+    ),
+    BodyEnd.TIMED_OUT: Answer(
+        500, "ERR_READ_TIMEOUT", _says("nothing came for too long; what arrived is kept")
+    ),
+    BodyEnd.SUPERSEDED: Answer(
+        423, "ERR_UPLOAD_INTERRUPTED", _says("a newer request took the upload over; what arrived is kept")
+    ),
+    BodyEnd.SHUTDOWN: Answer(
+        503, "ERR_SERVER_SHUTDOWN", _says("the server is going down; what arrived is kept")
+    ),
+}
+
+UNEXPECTED = Answer(500, "ERR_INTERNAL_SERVER_ERROR", _says("something unforeseen happened; try again"))
+
+
+def answer_for(error: Exception) -> Answer:
+    """The row for `error`: its own, else that of its nearest ancestor, else an internal error."""
+    if isinstance(error, e.BodyInterruptedError):
+        return INTERRUPTIONS[error.end]
+    for ancestor in type(error).__mro__:
+        if ancestor in ANSWERS:
+            return ANSWERS[ancestor]
+    return UNEXPECTED

@@ -1,0 +1,61 @@
+"""The aiohttp application: routes and what is around them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs, web
+
+from tusd_py.web import middleware
+from tusd_py.web.heads import head_reader
+from tusd_py.web.health import Health
+from tusd_py.web.uploads import PublishedEndpoint, UploadEndpoint
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler
+
+    from tusd_py.engine.uploads import UploadEngine
+    from tusd_py.protocol.cors import CorsPolicy
+    from tusd_py.protocol.heads import Urls
+    from tusd_py.protocol.tus1 import Tus1
+
+
+def make_application(
+    engine: UploadEngine,
+    *,
+    dialect: Tus1,
+    urls: Urls,
+    cors: CorsPolicy | None,
+    network_timeout: float,
+    behind_proxy: bool,
+) -> web.Application:
+    """The upload endpoint, finished files and health. Times in seconds."""
+    guards = [middleware.guard_origin(cors, dialect)] if cors else []
+    app = web.Application(
+        middlewares=[
+            middleware.identify(head_reader(behind_proxy=behind_proxy)),
+            middleware.log_access,
+            *guards,
+            middleware.explain_paths(urls.base, urls.public),
+        ]
+    )
+    app.on_response_prepare.append(middleware.finish_headers(cors))
+    health = Health(engine)
+    app.router.add_get("/healthz", health.live)
+    app.router.add_get("/readyz", health.ready)
+    if dialect.download:
+        published = PublishedEndpoint(engine, dialect)
+        _route(app, f"{urls.public}{{name:[^/]+}}", published.handle)
+    uploads = UploadEndpoint(engine, dialect, network_timeout=network_timeout)
+    if urls.base != "/":
+        _route(app, urls.base.rstrip("/"), uploads.handle)
+    _route(app, f"{urls.base}{{upload_id:.*}}", uploads.handle)
+    return app
+
+
+def _route(app: web.Application, path: str, handler: Handler) -> None:
+    async def leave_it_to_the_body(_request: web.Request) -> None:
+        """aiohttp would answer 100 before the head has been looked at; RequestBody does it after."""
+
+    # Every method comes here: the effective one may differ from the one on the request line.
+    app.router.add_route(hdrs.METH_ANY, path, handler, expect_handler=leave_it_to_the_body)

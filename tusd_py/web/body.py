@@ -1,0 +1,105 @@
+"""A request body as the engine wants it: every byte that arrived is handed out, whatever happens then."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from tusd_py.core.outcomes import BodyEnd
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+_CUT_FROM_OUTSIDE = {BodyEnd.SUPERSEDED, BodyEnd.SHUTDOWN}
+
+
+class RequestBody:
+    """See tusd_py.core.ports.Body.
+
+    `idle_timeout` is in seconds: the longest time without a byte. `received` counts the body's bytes.
+    """
+
+    def __init__(self, request: web.Request, *, idle_timeout: float) -> None:
+        self._request = request
+        self._content = request.content
+        self._idle_timeout = idle_timeout
+        self._waiting: asyncio.Timeout | None = None
+        self._cut: BodyEnd | None = None
+        self._is_over = False
+        self.is_started = False
+        self.received = 0
+
+    @property
+    def end(self) -> BodyEnd:
+        """See tusd_py.core.ports.Body.end."""
+        return self._cut or BodyEnd.WHOLE
+
+    def cut(self, why: BodyEnd) -> None:
+        """See tusd_py.core.ports.Body.cut."""
+        if self._cut is None and not self._is_over:
+            self._cut = why
+            if self._waiting is not None:
+                self._waiting.reschedule(asyncio.get_running_loop().time())
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """See tusd_py.core.ports.Body.chunks. An iterator, not a generator: leaving it costs nothing."""
+        self.is_started = True
+        self._send_continue()
+        return self
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._is_over:
+            raise StopAsyncIteration
+        piece = b"" if self._cut else await self._read()
+        if not piece:
+            piece = self._last_piece()
+        if not piece:
+            raise StopAsyncIteration
+        self.received += len(piece)
+        return piece
+
+    async def _read(self) -> bytes:
+        """What has arrived, waiting for something to arrive; b"" when nothing more will."""
+        try:
+            async with asyncio.timeout(self._idle_timeout) as self._waiting:
+                return await self._content.readany()
+        except TimeoutError:
+            self.cut(BodyEnd.TIMED_OUT)  # unless it was `cut` that ended the waiting
+        except web.RequestPayloadError:
+            self.cut(BodyEnd.MALFORMED)
+        except (ConnectionError, RuntimeError):  # RuntimeError: the connection was lost before we began
+            self.cut(BodyEnd.DISCONNECTED)
+        finally:
+            self._waiting = None
+        return b""
+
+    def _last_piece(self) -> bytes:
+        """What arrived before the cut but was not handed out.
+
+        aiohttp's public readers raise the connection's error before they give out what is buffered,
+        so up to a whole read buffer of received bytes would be lost without this.
+        """
+        self._is_over = True
+        if self._cut is None:
+            return b""
+        piece = self._content._read_nowait(-1)  # noqa: SLF001 (see above)
+        if self._cut in _CUT_FROM_OUTSIDE and self._content.at_eof():
+            self._cut = None  # everything had arrived before
+        return piece
+
+    def _send_continue(self) -> None:
+        # RFC 9110, 10.1.1: 100 asks for the body, so it comes only once the head has been accepted.
+        transport = self._request.transport
+        if self.expects_continue and transport is not None:
+            transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    @property
+    def expects_continue(self) -> bool:
+        """The client waits for a 100 before it sends the body."""
+        expectation = self._request.headers.get("Expect", "")
+        return expectation.lower() == "100-continue" and self._request.version >= (1, 1)

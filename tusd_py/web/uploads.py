@@ -1,0 +1,113 @@
+"""The upload endpoint: every request to the base path and below."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+import structlog
+
+from tusd_py.core.errors import MethodNotAllowedError, TusdError
+from tusd_py.core.intents import Append, Create, Discover, Intent, Malformed, Read, ReadOffset, Terminate
+from tusd_py.core.outcomes import BodyEnd, Discovered, Outcome
+from tusd_py.web import downloads
+from tusd_py.web.body import RequestBody
+from tusd_py.web.connection import limit_lingering
+from tusd_py.web.heads import write_head
+from tusd_py.web.keys import HEAD
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from tusd_py.engine.uploads import UploadEngine
+    from tusd_py.protocol.dialect import Dialect
+    from tusd_py.protocol.heads import RequestHead
+
+log = structlog.get_logger(__name__)
+
+_SHORT_GOODBYE = 0.5
+"""Seconds in which a client may read the answer to a body that was cut, before the connection closes."""
+
+
+class UploadEndpoint:
+    """Reads a request, has the engine carry it out, and writes what came of it."""
+
+    def __init__(self, engine: UploadEngine, dialect: Dialect, *, network_timeout: float) -> None:
+        self._engine = engine
+        self._dialect = dialect
+        self._network_timeout = network_timeout
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request."""
+        head = request[HEAD]
+        body = RequestBody(request, idle_timeout=self._network_timeout)
+        try:
+            response = await self._answer(request, head, body)
+        except TusdError as error:
+            structlog.contextvars.bind_contextvars(outcome=type(error).__name__.removesuffix("Error"))
+            response = write_head(self._dialect.render_error(error, head))
+        except Exception as error:
+            log.exception("unexpected error")
+            response = write_head(self._dialect.render_error(error, head))
+        structlog.contextvars.bind_contextvars(received=body.received)
+        _close_if_unread(request, response, body)
+        return response
+
+    async def _answer(
+        self, request: web.Request, head: RequestHead, body: RequestBody
+    ) -> web.StreamResponse:
+        intent = self._dialect.parse(head)
+        structlog.contextvars.bind_contextvars(upload=getattr(intent, "upload_id", None))
+        if isinstance(intent, Read):
+            async with self._engine.read(intent) as (upload, reader):
+                return await downloads.send(request, upload, reader, method=head.method)
+        return write_head(self._dialect.render(await self._carry_out(intent, body), head))
+
+    async def _carry_out(self, intent: Intent, body: RequestBody) -> Outcome:
+        match intent:
+            case Create():
+                created = await self._engine.create(intent, body)
+                structlog.contextvars.bind_contextvars(upload=created.upload.id)
+                return created
+            case Append():
+                return await self._engine.append(intent, body)
+            case ReadOffset():
+                return await self._engine.inspect(intent)
+            case Terminate():
+                return await self._engine.terminate(intent)
+            case Discover():
+                return Discovered()
+            case Malformed():
+                raise await self._engine.refuse(intent)
+            case Read():
+                raise AssertionError("answered before")
+            case _:
+                assert_never(intent)
+
+
+class PublishedEndpoint:
+    """Finished files under the public path."""
+
+    def __init__(self, engine: UploadEngine, dialect: Dialect) -> None:
+        self._engine = engine
+        self._dialect = dialect
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request."""
+        head = request[HEAD]
+        name = request.match_info["name"]
+        try:
+            if head.method not in {"GET", "HEAD"}:
+                raise MethodNotAllowedError(head.method, ("GET", "HEAD"))
+            async with self._engine.read_published(name) as (upload, reader):
+                return await downloads.send(request, upload, reader, method=head.method)
+        except TusdError as error:
+            return write_head(self._dialect.render_error(error, head))
+
+
+def _close_if_unread(request: web.Request, response: web.StreamResponse, body: RequestBody) -> None:
+    if body.expects_continue and not body.is_started:
+        response.force_close()  # the client may send the body or not: the next request cannot be found
+    elif body.end in {BodyEnd.TIMED_OUT, BodyEnd.SHUTDOWN}:
+        response.force_close()
+        # tus 1.0.0, PATCH: a timed-out connection is closed.
+        limit_lingering(request, _SHORT_GOODBYE)
