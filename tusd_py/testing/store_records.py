@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 STRANGE_IDS = ("", ".", "..", "../one", "one/", "one/.", "./one", "/etc/passwd", "o\x00ne", "é", "x" * 5000)
 
+ONE_OF_EACH = ("open", "completing", "published", "complete")
+"""Ids, each telling how far its upload is; `published` is still `completing` on record."""
+
 
 async def create_then_load_gives_the_same_upload(open_again: OpenAgain) -> None:
     """A created upload loads as it was given, at offset 0, now and after a restart."""
@@ -39,37 +42,69 @@ async def create_then_load_gives_the_same_upload(open_again: OpenAgain) -> None:
 
 
 async def create_refuses_an_id_in_use(open_again: OpenAgain) -> None:
-    """An id is given once: a second create is refused and the first upload keeps record and bytes."""
-    store, data = open_again(), sample(100)
-    upload = await start(store, data)
+    """An id is given once: a second create is refused, and the first upload keeps record and bytes."""
+    store = open_again()
+    await _one_of_each(store)
+    before = [await store.load(upload_id) for upload_id in ONE_OF_EACH]
 
-    with refuses(TusdError, "create of an id in use"):
-        await store.create(make_upload(length=5, raw="other"))
+    for upload_id in ONE_OF_EACH:
+        with refuses(TusdError, f"create of the id of the {upload_id} upload"):
+            await store.create(make_upload(upload_id, length=5, raw="other"))
 
-    assert await store.load("one") == upload
-    assert await content(store) == data
+    for upload in before:
+        assert await open_again().load(upload.id) == upload, f"the {upload.id} upload has changed"
+        assert await content(open_again(), upload.id) == sample(50)
 
 
 async def unknown_ids_are_not_found(open_again: OpenAgain) -> None:
-    """UploadNotFoundError from every method for an id that was never created, and nothing springs up."""
-    store, stranger = open_again(), make_upload("stranger", length=3)
+    """UploadNotFoundError to load or delete what was never created, and nothing springs up."""
+    store = open_again()
     await store.create(make_upload("one"))
 
     with refuses(UploadNotFoundError, "load of an unknown id"):
         await store.load("stranger")
-    with refuses(UploadNotFoundError, "append to an unknown id"):
-        async with store.append(stranger) as appender:
-            await appender.write(b"abc")
-            await appender.commit()
-    with refuses(UploadNotFoundError, "open of an unknown id"):
-        async with store.open(stranger):
-            pass
-    with refuses(UploadNotFoundError, "complete of an unknown id"):
-        await store.complete(stranger)
     with refuses(UploadNotFoundError, "delete of an unknown id"):
         await store.delete("stranger")
 
     assert await ids(store) == ["one"]
+
+
+async def append_to_an_unknown_id_is_not_found(open_again: OpenAgain) -> None:
+    """UploadNotFoundError to append to what was never created, and no upload comes of it."""
+    store = open_again()
+
+    with refuses(UploadNotFoundError, "append to an unknown id"):
+        async with store.append(make_upload("stranger", length=3)) as appender:
+            await appender.write(b"abc")
+            await appender.commit()
+
+    assert await ids(store) == []
+
+
+async def open_of_a_removed_upload_is_not_found(open_again: OpenAgain) -> None:
+    """UploadNotFoundError to open what was removed since it was loaded: reading takes no lock."""
+    store = open_again()
+    await start(store, b"open", "one")
+    await start(store, b"done", "two")
+    await finish(store, "two")
+    loaded = [await store.load("one"), await store.load("two")]
+    await store.delete("one")
+    await store.delete("two")
+
+    for upload in loaded:
+        with refuses(UploadNotFoundError, f"open of a removed {upload.state} upload"):
+            async with store.open(upload):
+                pass
+
+
+async def complete_of_an_unknown_id_is_not_found(open_again: OpenAgain) -> None:
+    """UploadNotFoundError to complete what was never created, and no upload comes of it."""
+    store = open_again()
+
+    with refuses(UploadNotFoundError, "complete of an unknown id"):
+        await store.complete(make_upload("stranger", length=0))
+
+    assert await ids(store) == []
 
 
 async def strange_ids_are_not_found(open_again: OpenAgain) -> None:
@@ -159,7 +194,7 @@ async def delete_leaves_nothing(open_again: OpenAgain) -> None:
     store = open_again()
     await _one_of_each(store)
 
-    for upload_id in ("open", "completing", "published", "complete"):
+    for upload_id in ONE_OF_EACH:
         await store.delete(upload_id)
 
         for view in (store, open_again()):
@@ -217,9 +252,8 @@ async def list_names_every_upload_once(open_again: OpenAgain) -> None:
 
     await _one_of_each(store)
 
-    expected = ["complete", "completing", "open", "published"]
-    assert await ids(store) == expected
-    assert await ids(open_again()) == expected
+    assert await ids(store) == sorted(ONE_OF_EACH)
+    assert await ids(open_again()) == sorted(ONE_OF_EACH)
 
 
 async def uploads_may_vanish_while_they_are_listed(open_again: OpenAgain) -> None:
@@ -250,7 +284,7 @@ async def a_healthy_store_passes_its_own_check(open_again: OpenAgain) -> None:
 
 
 async def _one_of_each(store: Store) -> None:
-    for upload_id in ("open", "completing", "published", "complete"):
+    for upload_id in ONE_OF_EACH:
         await start(store, sample(50), upload_id)
     await begin_completion(store, "completing")
     await store.complete(await begin_completion(store, "published"))
@@ -261,6 +295,9 @@ RECORD_CHECKS: tuple[StoreCheck, ...] = (
     create_then_load_gives_the_same_upload,
     create_refuses_an_id_in_use,
     unknown_ids_are_not_found,
+    append_to_an_unknown_id_is_not_found,
+    open_of_a_removed_upload_is_not_found,
+    complete_of_an_unknown_id_is_not_found,
     strange_ids_are_not_found,
     metadata_is_kept_to_the_byte,
     save_replaces_state_and_length,
