@@ -1,0 +1,96 @@
+# `make` alone lists what there is to do. Every target sets up what it needs.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+IS_SUITABLE := import sys; sys.exit(sys.version_info < (3, 11))
+CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11
+# The first Python that is new enough; `make install PYTHON=/path/to/python` chooses another.
+PYTHON ?= $(shell for p in $(CANDIDATES); do if $$p -c '$(IS_SUITABLE)' 2>/dev/null; then echo $$p; break; fi; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CLIENTS := tests/interop
+CLIENTS_INSTALLED := $(CLIENTS)/node_modules/.package-lock.json
+CHROMIUM ?= chromium
+# How many test processes run at once.
+WORKERS ?= 2
+# In continuous integration a test that is skipped is a test that failed.
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) $(if $(CI),-p tests.plugins.no_skips)
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo '  ARGS="..." is passed on: make run ARGS="--port 9000", make test ARGS="-k offset"'
+
+.PHONY: install
+install: $(INSTALLED) ## Set up .venv with the pinned versions
+
+.PHONY: run
+run: $(INSTALLED) ## Serve uploads on port 8080, kept in storage/
+	@exec $(BIN)/tusd-py serve $(ARGS)
+
+.PHONY: test
+test: $(INSTALLED) $(CLIENTS_INSTALLED) ## Run the tests, but for the slow ones
+	$(PYTEST) -m 'not slow' $(ARGS)
+
+.PHONY: test-slow
+test-slow: $(INSTALLED) $(CLIENTS_INSTALLED) ## Run the tests that take minutes
+	$(PYTEST) -m slow $(ARGS)
+
+.PHONY: check
+check: lint test ## Everything that has to be green before a change goes in
+
+.PHONY: lint
+lint: $(INSTALLED) ## Check style, types and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: fmt
+fmt: $(INSTALLED) ## Format the code and repair what can be repaired
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.PHONY: coverage
+coverage: $(INSTALLED) $(CLIENTS_INSTALLED) ## Run the tests and show what they miss (htmlcov/)
+	$(PYTEST) -m 'not slow' --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
+
+.PHONY: dist
+dist: $(INSTALLED) ## Build the package (dist/)
+	$(BIN)/python -m build --outdir dist .
+
+.PHONY: freeze
+freeze: $(INSTALLED) ## Write the versions in .venv into constraints.txt
+	{ sed -n '/^#/p' constraints.txt; $(BIN)/pip freeze --exclude-editable; } > constraints.txt.new
+	mv constraints.txt.new constraints.txt
+
+.PHONY: clean
+clean: ## Remove what can be made again; uploads in storage/ stay
+	rm -rf $(VENV) $(CLIENTS)/node_modules build dist htmlcov .coverage *.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find tusd_py tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+	@'$(or $(PYTHON),false)' -c '$(IS_SUITABLE)' 2>/dev/null || \
+	  { echo 'Python 3.11 or newer is needed: install python3, or name one with make PYTHON=...' >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || '$(PYTHON)' -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,fast]'
+	@touch $@
+
+$(CLIENTS_INSTALLED): $(CLIENTS)/package.json $(CLIENTS)/package-lock.json | tools
+	npm ci --prefix $(CLIENTS) --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# tool:package pairs, by Debian's names.
+.PHONY: tools
+tools:
+	@for pair in node:nodejs npm:npm $(CHROMIUM):chromium; do \
+	  command -v "$${pair%:*}" >/dev/null || \
+	    { echo "The client tests need $${pair%:*}: apt-get install $${pair#*:}" >&2; exit 1; }; \
+	done
