@@ -70,9 +70,10 @@ async def send(
     shown = describe(upload, size=size, modified_at=modified_at, now=datetime.now(UTC))
     answer = _decide(request, shown, size, method)
     response = web.StreamResponse(status=answer.status, headers={**answer.fields, **(extra_fields or {})})
-    # RFC 9110, 9.3.2: a HEAD tells the length that a GET would have. Where only an override makes it a
-    # HEAD, the client's parser waits for a body of the announced length, and there is none.
-    silent = method == "HEAD"
+    # RFC 9110, 9.3.2: a HEAD tells the length that a GET would have, and has no body. An override does
+    # not change how the client's parser frames: after a real HEAD it waits for no body whatever the
+    # length, after anything else for as many bytes as announced.
+    silent = "HEAD" in {method, request.method}
     if answer.status != 304:
         response.content_length = 0 if silent and request.method != "HEAD" else answer.length
     return await _deliver(request, response, reader, () if silent else answer.pieces)
