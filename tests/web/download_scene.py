@@ -92,8 +92,7 @@ class Scene:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         method = request.headers.get("X-HTTP-Method-Override", request.method)
         try:
-            extra = {"X-Extra": "yes"}
-            return await send(request, self.upload, self.reader, method=method, extra_fields=extra)
+            return await send(request, self.upload, self.reader, method=method)
         except StoreError as error:
             self.errors.append(error)
             return web.Response(status=500, text="ERR_INTERNAL_SERVER_ERROR: try again\n")

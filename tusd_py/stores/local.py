@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiofiles.threadpool import wrap
@@ -106,7 +107,7 @@ class LocalStore:
     @contextlib.asynccontextmanager
     async def append(self, upload: Upload) -> AsyncIterator[LocalAppender]:
         """See tusd_py.core.ports.Store.append."""
-        descriptor = await self._offload.run(self._files.open_at, upload)
+        descriptor = await self._offload.acquire(partial(self._files.open_at, upload), release=os.close)
         try:
             sync = self._files.durability is Durability.COMMIT
             yield LocalAppender(descriptor, upload.offset, self._offload, sync=sync)
@@ -120,7 +121,8 @@ class LocalStore:
     @contextlib.asynccontextmanager
     async def open(self, upload: Upload) -> AsyncIterator[LocalReader]:
         """See tusd_py.core.ports.Store.open."""
-        file = await self._offload.run(self._files.open_for_reading, upload)
+        opening = partial(self._files.open_for_reading, upload)
+        file = await self._offload.acquire(opening, release=lambda file: file.close())
         try:
             yield LocalReader(file, upload.offset, self._chunk_size, self._offload)
         finally:

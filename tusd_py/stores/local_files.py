@@ -76,12 +76,20 @@ class LocalFiles:
         with translated():
             try:
                 os.close(os.open(data, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666))
-                self._write_unfinished_record(upload)
-                _move_without_replacing(self._unfinished_record(upload.id), self._record(upload.id))
+                self._claim_record(upload, data)
             except FileExistsError as error:
                 raise NameTakenError(f"upload {upload.id} exists") from error
             if self.durability is Durability.COMMIT:
                 _sync_directory(self._incoming)
+
+    def _claim_record(self, upload: Upload, data: str) -> None:
+        try:
+            self._write_unfinished_record(upload)
+            _move_without_replacing(self._unfinished_record(upload.id), self._record(upload.id))
+        except BaseException:
+            _unlink(self._unfinished_record(upload.id))
+            _unlink(data)  # ours, made a moment ago: beside another's record it would pass for its bytes
+            raise
 
     def load(self, upload_id: str) -> Upload:
         """The record with the measured offset."""
@@ -156,7 +164,11 @@ class LocalFiles:
     def open_at(self, upload: Upload) -> int:
         """A descriptor to write with at `upload.offset`; surplus beyond it is cut."""
         with translated():
-            descriptor = os.open(self._data(upload.id), os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                descriptor = os.open(self._data(upload.id), os.O_WRONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                self._read_record(upload.id)  # says so if there is no such upload
+                raise
             try:
                 _cut(descriptor, upload.offset)
             except BaseException:
@@ -169,7 +181,8 @@ class LocalFiles:
         with translated():
             try:
                 return open(self._public_or_data(upload), "rb")
-            except FileNotFoundError:  # published in the meantime
+            except FileNotFoundError:  # published or removed in the meantime
+                self._read_record(upload.id)
                 return open(self._public(upload), "rb")
 
     def _public_or_data(self, upload: Upload) -> str:
@@ -185,6 +198,7 @@ class LocalFiles:
             size = _size(data)
             if size is None:
                 if _size(public) != upload.length:
+                    self._read_record(upload.id)
                     raise StoreError(f"upload {upload.id} has no bytes to publish")
                 return
             if size != upload.length:
@@ -219,9 +233,12 @@ class LocalFiles:
 
     @staticmethod
     def _owns_public(upload: Upload, data: str, public: str) -> bool:
-        if upload.state is UploadState.COMPLETE or not os.path.exists(data):
+        """Whether the file of that name is this upload's: linked from its bytes, or moved there."""
+        if upload.state is UploadState.COMPLETE:
             return True
-        return os.path.exists(public) and os.path.samefile(data, public)
+        if os.path.exists(data):
+            return os.path.exists(public) and os.path.samefile(data, public)
+        return upload.state is UploadState.COMPLETING
 
     # -- the whole ----------------------------------------------------------------------------
 

@@ -28,19 +28,33 @@ class Offload:
         A thread cannot be interrupted, so neither can this: when the caller is cancelled, it waits for
         the thread first. Otherwise a cancelled writer would still write while the next one does.
         """
-        future = self.pool.submit(function, *args, **kwargs)
-        waiting = asyncio.wrap_future(future)
+        waiting = asyncio.wrap_future(self.pool.submit(function, *args, **kwargs))
         try:
             return await asyncio.shield(waiting)
         except asyncio.CancelledError:
-            while not waiting.done():
-                try:
-                    await asyncio.wait([waiting])
-                except asyncio.CancelledError:  # cancelled again: the thread is not done all the same
-                    continue
-            waiting.exception()  # taken note of: the caller hears of its cancellation instead
+            await _outlast(waiting)
+            raise
+
+    async def acquire(self, function: Callable[[], T], *, release: Callable[[T], object]) -> T:
+        """Like `run`, for what has to be given back: nobody else would, if the caller is cancelled."""
+        waiting = asyncio.wrap_future(self.pool.submit(function))
+        try:
+            return await asyncio.shield(waiting)
+        except asyncio.CancelledError:
+            if await _outlast(waiting):
+                release(waiting.result())
             raise
 
     def close(self) -> None:
         """Take no more calls; running ones end by themselves."""
         self.pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def _outlast(waiting: asyncio.Future[T]) -> bool:
+    """Wait for a thread through any number of cancellations; whether it returned something."""
+    while not waiting.done():
+        try:
+            await asyncio.wait([waiting])
+        except asyncio.CancelledError:
+            continue
+    return waiting.exception() is None  # an error is taken note of: the cancellation is what counts

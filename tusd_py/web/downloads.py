@@ -52,24 +52,19 @@ class _Answer:
 
 
 async def send(
-    request: web.BaseRequest,
-    upload: Upload,
-    reader: Reader,
-    *,
-    method: str,
-    extra_fields: Mapping[str, str] | None = None,
+    request: web.BaseRequest, upload: Upload, reader: Reader, *, method: str
 ) -> web.StreamResponse:
     """Answer a GET or HEAD of what `reader` holds; `method` is the effective one.
 
-    The head and the body are sent here, so what others have to say in the head is handed over as
-    `extra_fields` (or added by `on_response_prepare`). A client that leaves early is no error: the
+    The head and the body are sent here, so what others have to say in the head is added by
+    `on_response_prepare`. A client that leaves early is no error: the
     response then closes the connection. Raises StoreError when the stored bytes cannot be read; once
     the head was out the connection is aborted before, so that nobody takes the part for the whole.
     """
     size, modified_at = reader.size, reader.modified_at
     shown = describe(upload, size=size, modified_at=modified_at, now=datetime.now(UTC))
     answer = _decide(request, shown, size, method)
-    response = web.StreamResponse(status=answer.status, headers={**answer.fields, **(extra_fields or {})})
+    response = web.StreamResponse(status=answer.status, headers=answer.fields)
     # RFC 9110, 9.3.2: a HEAD tells the length that a GET would have, and has no body. An override does
     # not change how the client's parser frames: after a real HEAD it waits for no body whatever the
     # length, after anything else for as many bytes as announced.
