@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tusd_py.core.model import Upload
     from tusd_py.core.outcomes import BodyEnd
 
 
 class TusdError(Exception):
-    """Root of everything raised on purpose."""
+    """Root of everything raised on purpose. `upload` is the one concerned, where it is known."""
+
+    upload: Upload | None = None
 
 
 class UploadError(TusdError):
@@ -48,6 +51,27 @@ class InvalidUploadMetadataError(InvalidFieldError):
 
 class InvalidContentTypeError(InvalidFieldError):
     """A chunk came with another media type than the protocol's."""
+
+
+class InvalidChecksumError(InvalidFieldError):
+    """Upload-Checksum is malformed, missing where it was announced, or of the wrong length."""
+
+
+class InvalidConcatError(InvalidFieldError):
+    """Upload-Concat is malformed or names something other than partial uploads of this server."""
+
+
+class UnsupportedChecksumError(UploadError):
+    """The checksum's algorithm is not offered; `offered` are those that are."""
+
+    def __init__(self, algorithm: str, offered: tuple[str, ...]) -> None:
+        super().__init__(f"{algorithm!r} is not one of {', '.join(offered)}")
+        self.algorithm = algorithm
+        self.offered = offered
+
+
+class FinalNotModifiableError(UploadError):
+    """A final upload consists of its partials and takes no bytes itself."""
 
 
 class UnsupportedVersionError(UploadError):
@@ -133,6 +157,21 @@ class UploadGoneError(ExistingUploadError):
 
     def __init__(self, upload_id: str) -> None:
         super().__init__(upload_id, "its data is gone")
+
+
+class UploadExpiredError(ExistingUploadError):
+    """The upload's time is over, swept already or not."""
+
+    def __init__(self, upload_id: str) -> None:
+        super().__init__(upload_id, "has expired")
+
+
+class ChecksumMismatchError(ExistingUploadError):
+    """The chunk does not sum up to what the client said; it is discarded whole."""
+
+    def __init__(self, upload_id: str, algorithm: str) -> None:
+        super().__init__(upload_id, f"the chunk's {algorithm} differs")
+        self.algorithm = algorithm
 
 
 class UploadLockedError(ExistingUploadError):

@@ -32,6 +32,13 @@ class UploadTerminated:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UploadExpired:
+    """The upload's time was over; its bytes are removed."""
+
+    upload: Upload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionDelayed:
     """All bytes are stored but finishing failed; it will be tried again."""
 
@@ -39,4 +46,4 @@ class CompletionDelayed:
     error: TusdError
 
 
-Event = UploadCreated | UploadFinished | UploadTerminated | CompletionDelayed
+Event = UploadCreated | UploadFinished | UploadTerminated | UploadExpired | CompletionDelayed

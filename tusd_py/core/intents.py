@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from tusd_py.core.checksums import Checksum, Promised
     from tusd_py.core.errors import UploadError
     from tusd_py.core.model import Metadata
+
+StatedChecksum: TypeAlias = "Checksum | Promised | None"
+"""The sum of a request's body, if the client states one: in the head, or after the body."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +26,17 @@ class Create:
     metadata: Metadata
     has_body: bool = False
     body_length: int | None = None
+    checksum: StatedChecksum = None
+    is_partial: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concatenate:
+    """Join the partials with the ids `parts`, in this order; `concat` is the text that asked for it."""
+
+    parts: tuple[str, ...]
+    concat: str
+    metadata: Metadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +47,7 @@ class Append:
     offset: int
     body_length: int | None
     declared_length: int | None = None
+    checksum: StatedChecksum = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,4 +88,4 @@ class Malformed:
     complaint: UploadError
 
 
-Intent = Create | Append | ReadOffset | Read | Terminate | Discover | Malformed
+Intent = Create | Concatenate | Append | ReadOffset | Read | Terminate | Discover | Malformed

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
 
 class UploadState(StrEnum):
@@ -23,6 +23,18 @@ class UploadState(StrEnum):
     COMPLETING = "completing"
     COMPLETE = "complete"
     FAILED = "failed"
+    EXPIRED = "expired"
+    """Its time is over: only the record is left, to remember that it was there."""
+
+
+class UploadKind(StrEnum):
+    """What an upload is for (tus 1.0.0, Concatenation)."""
+
+    REGULAR = "regular"
+    PARTIAL = "partial"
+    """A part of finals to come; never published by itself."""
+    FINAL = "final"
+    """Consists of partials, joined; takes no bytes itself."""
 
 
 class InvalidMetadataError(ValueError):
@@ -88,7 +100,9 @@ class Upload:
     """One upload as it stands.
 
     `offset` is in bytes and always measured by the store; `length` in bytes, None while it is
-    deferred; `name` is what it is published under once it is complete.
+    deferred; `name` is what it is published under once it is complete. `concat` is the text of
+    Upload-Concat as it came; `parts` are the ids of a final's partials in order, perhaps repeated.
+    `expires_at` is None for what stays.
     """
 
     id: str
@@ -98,11 +112,25 @@ class Upload:
     length: int | None = None
     state: UploadState = UploadState.OPEN
     metadata: Metadata = Metadata()
+    kind: UploadKind = UploadKind.REGULAR
+    concat: str = ""
+    parts: tuple[str, ...] = ()
+    expires_at: datetime | None = None
 
     @property
     def has_all_bytes(self) -> bool:
-        """Every byte is stored. That alone does not make it complete."""
-        return self.offset == self.length
+        """Every byte was received. That alone does not make it complete."""
+        return self.kind is not UploadKind.FINAL and self.offset == self.length
+
+    @property
+    def is_waiting_final(self) -> bool:
+        """A final that is not on its way to completion yet: some partial may be unfinished."""
+        return self.kind is UploadKind.FINAL and self.state is UploadState.OPEN
+
+    @property
+    def is_published(self) -> bool:
+        """It is complete and can be had under its public name."""
+        return self.state is UploadState.COMPLETE and self.kind is not UploadKind.PARTIAL
 
     @property
     def awaits_completion(self) -> bool:
@@ -114,8 +142,22 @@ class Upload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What this server takes: `max_size` bytes a whole upload (None: no limit), and how many bytes
-    of the storage stay free (`reserved_space`)."""
+    """What this server takes: `max_size` bytes a whole upload (None: no limit), how many bytes of the
+    storage stay free (`reserved_space`), and the checksum algorithms it verifies."""
 
     max_size: int | None = None
     reserved_space: int = 0
+    checksum_algorithms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifetime:
+    """How long uploads live (None: for good).
+
+    An unfinished upload or partial expires `unfinished` after its creation, or with `sliding` after
+    the last bytes that came. A finished one stays unless `finished` says otherwise.
+    """
+
+    unfinished: timedelta | None = None
+    sliding: bool = True
+    finished: timedelta | None = None

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
     from typing import BinaryIO
 
+    from tusd_py.core.checksums import Checksum
     from tusd_py.core.events import Event
+    from tusd_py.core.findings import Finding
     from tusd_py.core.model import Upload
     from tusd_py.core.outcomes import BodyEnd
 
@@ -28,6 +30,13 @@ class Body(Protocol):
     @property
     def end(self) -> BodyEnd:
         """How the body ended; `WHOLE` until the iteration is over and nothing cut it."""
+        ...
+
+    def trailing_checksum(self) -> Checksum:
+        """The checksum that followed the body, once that ended WHOLE.
+
+        Raises InvalidChecksumError when none came or it cannot be understood.
+        """
         ...
 
     def cut(self, why: BodyEnd) -> None:
@@ -78,7 +87,7 @@ class Reader(Protocol):
 
 
 class Store(Protocol):
-    """Keeps uploads. Every method but `list`, `free_space` and `check` works on one upload.
+    """Keeps uploads. Most methods work on one upload.
 
     The offset is measured, never believed: `load` finds the contiguous prefix in the data itself.
     Nothing here locks: the engine calls the writing methods only while it holds the upload's lock.
@@ -98,15 +107,31 @@ class Store(Protocol):
         """Replace the record atomically: a crash leaves the old one or the new one."""
         ...
 
-    def append(self, upload: Upload) -> AbstractAsyncContextManager[Appender]:
-        """Open `upload` for writing at `upload.offset`; whatever lies beyond it is cut first."""
+    def append(self, upload: Upload, *, atomic: bool = False) -> AbstractAsyncContextManager[Appender]:
+        """Open `upload` for writing at `upload.offset`; whatever lies beyond it is cut first.
+
+        `atomic`: nothing of it counts, for `load` neither, until it is committed. Leaving without a
+        commit discards it, and so does a crash.
+        """
+        ...
+
+    async def concatenate(self, upload: Upload, parts: Sequence[Upload]) -> None:
+        """Make the bytes of the final `upload` out of those of its complete `parts`, in order.
+
+        May be called again after any interruption, also after `complete`. The parts stay as they are.
+        Raises UploadGoneError when a part's bytes are lost.
+        """
         ...
 
     async def complete(self, upload: Upload) -> None:
-        """Publish the whole file under `upload.name`, at once or not at all.
+        """Publish the whole file under `upload.name`, at once or not at all; a partial is not published.
 
         May be called again after any interruption. Raises NameTakenError rather than replace a file.
         """
+        ...
+
+    async def discard(self, upload: Upload) -> None:
+        """Remove the bytes, published or not, and keep the record. May be called again."""
         ...
 
     def open(self, upload: Upload) -> AbstractAsyncContextManager[Reader]:
@@ -119,6 +144,21 @@ class Store(Protocol):
 
     def list(self) -> AsyncIterator[str]:
         """The ids on record, in no order."""
+        ...
+
+    def examine(self) -> AsyncIterator[Finding]:
+        """Everything in the storage that does not fit together."""
+        ...
+
+    async def repair(self, finding: Finding) -> None:
+        """Put a finding right that says it can be (`Finding.is_repairable`); again does no harm."""
+        ...
+
+    def lead(self) -> AbstractAsyncContextManager[bool]:
+        """Enter as the only one who cleans up this storage, for as long as the block lasts.
+
+        Yields False at once where somebody else, in whatever process, is that already.
+        """
         ...
 
     async def free_space(self) -> int | None:

@@ -6,22 +6,27 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tusd_py.core.checksums import Checksum, check_algorithm
 from tusd_py.core.errors import (
+    FinalNotModifiableError,
     InsufficientSpaceError,
+    InvalidConcatError,
     InvalidLengthError,
     LengthExceededError,
     MaxSizeExceededError,
     OffsetMismatchError,
     UploadError,
+    UploadExpiredError,
     UploadFailedError,
 )
-from tusd_py.core.model import Upload, UploadState
+from tusd_py.core.model import Upload, UploadKind, UploadState
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Sequence
+    from datetime import datetime, timedelta
 
-    from tusd_py.core.intents import Append, Create
-    from tusd_py.core.model import Limits, Metadata
+    from tusd_py.core.intents import Append, Concatenate, Create, StatedChecksum
+    from tusd_py.core.model import Lifetime, Limits, Metadata
 
 EXTENSIONS = {
     "application/json": ".json",
@@ -66,28 +71,97 @@ def public_name(upload_id: str, metadata: Metadata) -> str:
     return upload_id + EXTENSIONS.get(media_type, "")
 
 
-def plan_create(
-    intent: Create, limits: Limits, *, upload_id: str, now: datetime, free_space: int | None
-) -> Upload:
-    """The upload to put on record, or the reason why not. `free_space` in bytes, None if boundless."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """What a new upload meets: its id, the time, and the storage's free bytes (None: boundless)."""
+
+    upload_id: str
+    now: datetime
+    free_space: int | None
+
+
+def plan_create(intent: Create, limits: Limits, lifetime: Lifetime, here: Circumstances) -> Upload:
+    """The upload to put on record, or the reason why not."""
     length, body = intent.length, intent.body_length or 0
-    # tus 1.0.0, Creation: a length above Tus-Max-Size is answered 413.
-    if limits.max_size is not None and max(length or 0, body) > limits.max_size:
-        raise MaxSizeExceededError(limits.max_size)
+    _check_size(max(length or 0, body), limits)
     if length is not None and body > length:
-        raise LengthExceededError(upload_id, length)
-    needed = body if length is None else length
+        raise LengthExceededError(here.upload_id, length)
+    _check_space(body if length is None else length, limits, here.free_space)
+    _check_checksum(intent.checksum, limits)
+    return Upload(
+        id=here.upload_id,
+        name=public_name(here.upload_id, intent.metadata),
+        created_at=here.now,
+        length=length,
+        metadata=intent.metadata,
+        kind=UploadKind.PARTIAL if intent.is_partial else UploadKind.REGULAR,
+        concat="partial" if intent.is_partial else "",
+        expires_at=_after(here.now, lifetime.unfinished),
+    )
+
+
+def plan_concatenate(
+    intent: Concatenate,
+    parts: Sequence[Upload],
+    limits: Limits,
+    lifetime: Lifetime,
+    here: Circumstances,
+) -> Upload:
+    """The final to put on record: at once on its way to completion if every partial is complete."""
+    for part in parts:
+        if part.kind is not UploadKind.PARTIAL:
+            raise InvalidConcatError(
+                "Upload-Concat", "it names an upload that is not partial", "partial uploads only"
+            )
+        check_alive(part, here.now)
+    length = joined_length(parts)
+    _check_size(sum(part.length or 0 for part in parts), limits)
+    _check_space(length or 0, limits, here.free_space)
+    return Upload(
+        id=here.upload_id,
+        name=public_name(here.upload_id, intent.metadata),
+        created_at=here.now,
+        length=length,
+        state=UploadState.COMPLETING if are_complete(parts) else UploadState.OPEN,
+        metadata=intent.metadata,
+        kind=UploadKind.FINAL,
+        concat=intent.concat,
+        parts=intent.parts,
+        expires_at=_after(here.now, lifetime.unfinished),
+    )
+
+
+def joined_length(parts: Sequence[Upload]) -> int | None:
+    """tus 1.0.0, Concatenation: the sum of the partials' lengths; None while one of them is deferred."""
+    lengths = [part.length for part in parts if part.length is not None]
+    return sum(lengths) if len(lengths) == len(parts) else None
+
+
+def are_complete(parts: Sequence[Upload]) -> bool:
+    """Whether the join can begin."""
+    return all(part.state is UploadState.COMPLETE for part in parts)
+
+
+def _check_size(size: int, limits: Limits) -> None:
+    # tus 1.0.0, Creation: a length above Tus-Max-Size is answered 413.
+    if limits.max_size is not None and size > limits.max_size:
+        raise MaxSizeExceededError(limits.max_size)
+
+
+def _check_space(needed: int, limits: Limits, free_space: int | None) -> None:
     if free_space is not None:
         available = max(free_space - limits.reserved_space, 0)
         if needed > available or free_space < limits.reserved_space:
             raise InsufficientSpaceError(needed, available)
-    return Upload(
-        id=upload_id,
-        name=public_name(upload_id, intent.metadata),
-        created_at=now,
-        length=length,
-        metadata=intent.metadata,
-    )
+
+
+def _check_checksum(checksum: StatedChecksum, limits: Limits) -> None:
+    if isinstance(checksum, Checksum):
+        check_algorithm(checksum, limits.checksum_algorithms)
+
+
+def _after(now: datetime, span: timedelta | None) -> datetime | None:
+    return None if span is None else now + span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,15 +178,46 @@ class AppendPlan:
     length_settled: bool = False
 
 
-def check_alive(upload: Upload) -> None:
-    """Refuse what a pre-finish veto has refused for good."""
+def check_alive(upload: Upload, now: datetime) -> None:
+    """Refuse what has expired and what a pre-finish veto has refused for good."""
     if upload.state is UploadState.FAILED:
         raise UploadFailedError(upload.id)
+    if is_expired(upload, now):
+        raise UploadExpiredError(upload.id)
 
 
-def plan_append(upload: Upload, intent: Append, limits: Limits) -> AppendPlan:
+def is_expired(upload: Upload, now: datetime) -> bool:
+    """Whether its time is over, swept or not. What has all its bytes gets to its end first."""
+    if upload.state is UploadState.EXPIRED:
+        return True
+    return upload.expires_at is not None and now >= upload.expires_at and not upload.awaits_completion
+
+
+def after_append(upload: Upload, lifetime: Lifetime, now: datetime) -> Upload:
+    """tus 1.0.0, Expiration: the time may move; with sliding expiry every append moves it."""
+    if lifetime.unfinished is None or not lifetime.sliding:
+        return upload
+    return replace(upload, expires_at=_after(now, lifetime.unfinished))
+
+
+def after_completion(upload: Upload, lifetime: Lifetime, now: datetime) -> Upload:
+    """The complete upload: it stays, unless finished ones have a time of their own; a partial keeps its."""
+    expires_at = upload.expires_at
+    if upload.kind is not UploadKind.PARTIAL:
+        expires_at = _after(now, lifetime.finished)
+    return replace(upload, state=UploadState.COMPLETE, expires_at=expires_at)
+
+
+def check_modifiable(upload: Upload) -> None:
+    """tus 1.0.0, Concatenation: a PATCH against a final upload is answered 403 and changes nothing."""
+    if upload.kind is UploadKind.FINAL:
+        raise FinalNotModifiableError
+
+
+def plan_append(upload: Upload, intent: Append, limits: Limits, now: datetime) -> AppendPlan:
     """Whether the body may be written, and how much of it."""
-    check_alive(upload)
+    check_alive(upload, now)
+    check_modifiable(upload)
     # tus 1.0.0, PATCH: if the offsets differ, 409 without modifying the upload.
     if intent.offset != upload.offset:
         raise OffsetMismatchError(upload.id, expected=upload.offset, actual=intent.offset)
@@ -120,6 +225,7 @@ def plan_append(upload: Upload, intent: Append, limits: Limits) -> AppendPlan:
     plan = _plan_room(settled, limits, length_settled=settled.length != upload.length)
     if plan.room is not None and (intent.body_length or 0) > plan.room:
         raise plan.overrun
+    _check_checksum(intent.checksum, limits)
     return plan
 
 

@@ -2,53 +2,116 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from collections import defaultdict
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tusd_py.core.errors import StoreError, UploadRejectedError
+from tusd_py.core import rules
+from tusd_py.core.errors import StoreError, UploadError, UploadGoneError, UploadRejectedError
 from tusd_py.core.events import CompletionDelayed, UploadFinished
-from tusd_py.core.model import Upload, UploadState
+from tusd_py.core.model import Lifetime, Upload, UploadKind, UploadState
 
 if TYPE_CHECKING:
-    from tusd_py.core.ports import EventSink, Store
+    from tusd_py.core.ports import Clock, EventSink, Locker, Store
     from tusd_py.engine.hookpoints import Hookpoints
 
+NEVER_DISTURB = math.inf
+"""As a lock's `silence`: enter only where nobody is."""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """Drives uploads whose bytes are all stored to their end. The caller holds the upload's lock."""
+    """Drives uploads whose bytes are all there to their end. The caller holds the upload's lock."""
 
-    def __init__(self, store: Store, hooks: Hookpoints, emit: EventSink) -> None:
-        self._store = store
-        self._hooks = hooks
-        self._emit = emit
+    store: Store
+    locker: Locker
+    hooks: Hookpoints
+    emit: EventSink
+    clock: Clock
+    lifetime: Lifetime
+    _waiting: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """Finals by the partial they wait for. It saves time, not data: HEAD, start-up and the janitor
+    look at the partials themselves."""
 
     async def settle(self, upload: Upload) -> Upload:
         """`upload` as it may be reported: driven to its end if it was waiting for that."""
-        return await self.complete(upload) if upload.awaits_completion else upload
+        if upload.awaits_completion:
+            return await self.complete(upload)
+        if upload.is_waiting_final:
+            return await self._settle_final(upload)
+        return upload
 
     async def complete(self, upload: Upload) -> Upload:
         """The complete upload, published.
 
         Every step may be repeated. On StoreError the upload stays `completing` and is tried again by
-        the next request to it and by the next start. A hook's veto makes it `failed`, for good, and
-        raises UploadRejectedError.
+        the next request to it, the janitor and the next start. A hook's veto makes it `failed`, for
+        good, and raises UploadRejectedError.
         """
         try:
-            upload = await self._mark(upload, UploadState.COMPLETING)
-            await self._hooks.pre_finish(upload)
-            await self._store.complete(upload)
-            upload = await self._mark(upload, UploadState.COMPLETE)
+            upload = await self._prepare(upload)
+            await self.store.complete(upload)
+            upload = rules.after_completion(upload, self.lifetime, self.clock())
+            await self.store.save(upload)
         except UploadRejectedError:
-            await self._mark(upload, UploadState.FAILED)
+            await self.store.save(replace(upload, state=UploadState.FAILED))
             raise
         except StoreError as error:
-            self._emit(CompletionDelayed(upload=upload, error=error))
+            self.emit(CompletionDelayed(upload=upload, error=error))
             raise
-        self._emit(UploadFinished(upload=upload))
+        if upload.kind is UploadKind.PARTIAL:
+            # tus 1.0.0, Concatenation: a partial is not processed by itself.
+            await self._settle_finals_of(upload.id)
+        else:
+            self.emit(UploadFinished(upload=upload))
         return upload
 
-    async def _mark(self, upload: Upload, state: UploadState) -> Upload:
-        if upload.state is not state:
-            upload = replace(upload, state=state)
-            await self._store.save(upload)
+    async def _prepare(self, upload: Upload) -> Upload:
+        if upload.state is not UploadState.COMPLETING:
+            upload = replace(upload, state=UploadState.COMPLETING)
+            await self.store.save(upload)
+        if upload.kind is not UploadKind.PARTIAL:
+            await self.hooks.pre_finish(upload)
+        if upload.kind is UploadKind.FINAL:
+            await self.store.concatenate(upload, await self.parts_of(upload))
+            return replace(upload, offset=upload.length or 0)
         return upload
+
+    # -- finals -------------------------------------------------------------------------------
+
+    async def parts_of(self, final: Upload) -> list[Upload]:
+        """The partials of a final, in order. Raises UploadGoneError when one of them is no more."""
+        parts: dict[str, Upload] = {}
+        for part_id in final.parts:
+            if part_id not in parts:
+                parts[part_id] = await self._load_part(final, part_id)
+        return [parts[part_id] for part_id in final.parts]
+
+    async def _load_part(self, final: Upload, part_id: str) -> Upload:
+        try:
+            part = await self.store.load(part_id)
+        except UploadError as error:
+            raise UploadGoneError(final.id) from error
+        if part.state is UploadState.EXPIRED:
+            raise UploadGoneError(final.id)
+        return part
+
+    async def _settle_final(self, final: Upload) -> Upload:
+        """Join if every partial is complete, else remember whom to wait for."""
+        parts = await self.parts_of(final)
+        # tus 1.0.0, Concatenation: Upload-Length as soon as it can be computed.
+        final = replace(final, length=rules.joined_length(parts))
+        if rules.are_complete(parts):
+            return await self.complete(final)
+        for part in parts:
+            if part.state is not UploadState.COMPLETE:
+                self._waiting[part.id].add(final.id)
+        return final
+
+    async def _settle_finals_of(self, part_id: str) -> None:
+        for final_id in self._waiting.pop(part_id, ()):
+            with suppress(UploadError, StoreError):  # told by events, tried again by HEAD and janitor
+                async with self.locker.hold(final_id, timeout=0, silence=NEVER_DISTURB):
+                    await self.settle(await self.store.load(final_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from tusd_py.core.outcomes import BodyEnd
@@ -9,7 +10,11 @@ from tusd_py.core.outcomes import BodyEnd
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from tusd_py.core.checksums import Digests
     from tusd_py.core.ports import Appender, Body
+
+WORTH_A_THREAD = 32 * 1024
+"""Bytes from which hashing would hold the event loop longer than the way to a thread takes."""
 
 
 async def pump(
@@ -17,21 +22,31 @@ async def pump(
     appender: Appender,
     *,
     room: int | None,
+    digests: Digests | None = None,
     after_piece: Callable[[int], Awaitable[None]],
 ) -> None:
     """Write what `body` brings, at most `room` bytes; a body that brings more is cut as TOO_LONG.
 
     One piece is in memory at a time, so memory does not depend on the client. `after_piece` hears
-    the number of bytes of each piece once it is stored. How the body ended is in `body.end`; only
-    the store's errors are raised.
+    the number of bytes of each piece once it is stored, `digests` gets the bytes. How the body ended
+    is in `body.end`; only the store's errors are raised.
     """
     left = room
     async for piece in body.chunks():
         fitting = piece if left is None else piece[:left]
         if fitting:
             await appender.write(fitting)
+            if digests is not None:
+                await _digest(digests, fitting)
             await after_piece(len(fitting))
         if left is not None:
             left -= len(fitting)
         if len(fitting) < len(piece):
             body.cut(BodyEnd.TOO_LONG)  # which ends the iteration
+
+
+async def _digest(digests: Digests, piece: bytes) -> None:
+    if len(piece) < WORTH_A_THREAD:
+        digests.update(piece)
+    else:
+        await asyncio.to_thread(digests.update, piece)

@@ -5,15 +5,20 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from tusd_py.core import rules
+from tusd_py.core.checksums import Checksum, Digests, Promised, check_algorithm
 from tusd_py.core.errors import (
     BodyInterruptedError,
+    ChecksumMismatchError,
+    InvalidChecksumError,
     ServerShutdownError,
     StoreError,
     TerminationRejectedError,
-    UploadError,
+    TusdError,
+    UnsupportedChecksumError,
+    UploadExpiredError,
     UploadGoneError,
     UploadLockedError,
     UploadNotFoundError,
@@ -21,17 +26,26 @@ from tusd_py.core.errors import (
     UploadStoppedError,
 )
 from tusd_py.core.events import UploadCreated, UploadTerminated
-from tusd_py.core.model import Limits, Upload, UploadState
+from tusd_py.core.model import Lifetime, Limits, Upload, UploadState
 from tusd_py.core.outcomes import Appended, BodyEnd, Created, Inspected, Terminated
 from tusd_py.engine.completion import Completion
 from tusd_py.engine.hookpoints import Hookpoints
 from tusd_py.engine.pump import pump
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from datetime import datetime
 
-    from tusd_py.core.intents import Append, Create, Malformed, Read, ReadOffset, Terminate
+    from tusd_py.core.intents import (
+        Append,
+        Concatenate,
+        Create,
+        Malformed,
+        Read,
+        ReadOffset,
+        StatedChecksum,
+        Terminate,
+    )
     from tusd_py.core.ports import Body, Clock, EventSink, Lock, Locker, Reader, Store
 
 
@@ -62,6 +76,7 @@ class UploadEngine:
         new_id: Callable[[], str],
         emit: EventSink,
         hooks: Hookpoints | None = None,
+        lifetime: Lifetime | None = None,
         patience: Patience | None = None,
     ) -> None:
         self.store = store
@@ -71,40 +86,75 @@ class UploadEngine:
         self._new_id = new_id
         self._emit = emit
         self._hooks = hooks or Hookpoints()
+        self._lifetime = lifetime or Lifetime()
         self._patience = patience or Patience()
-        self._completion = Completion(store, self._hooks, emit)
+        self._completion = Completion(
+            store=store,
+            locker=locker,
+            hooks=self._hooks,
+            emit=emit,
+            clock=clock,
+            lifetime=self._lifetime,
+        )
         self._bodies: set[Body] = set()
         self._stopping = False
 
     # -- requests -----------------------------------------------------------------------------
 
     async def create(self, intent: Create, body: Body) -> Created:
-        """Put an upload on record and take the first chunk, if the request brings one."""
-        if self._stopping:
-            raise ServerShutdownError
-        planned = rules.plan_create(
-            intent,
-            self._limits,
-            upload_id=self._new_id(),
-            now=self._clock(),
-            free_space=await self.store.free_space(),
-        )
-        await self._hooks.pre_create(planned)
-        await self.store.create(planned)
-        self._emit(UploadCreated(upload=planned))
+        """Put an upload on record and take the first chunk, if the request brings one.
+
+        When that chunk's checksum is wrong, nothing is left: the client never heard of the upload.
+        """
+        here = await self._look_around()
+        planned = rules.plan_create(intent, self._limits, self._lifetime, here)
+        await self._put_on_record(planned)
         upload = planned
         if intent.has_body or planned.has_all_bytes:  # an empty upload is complete at once
             async with self._receiving(planned.id, body) as lock:
                 plan = rules.plan_first_chunk(planned, self._limits)
-                upload = await self._receive(plan, body, lock)
+                try:
+                    upload = await self._receive(plan, body, lock, intent.checksum)
+                except (ChecksumMismatchError, InvalidChecksumError, UnsupportedChecksumError):
+                    await self._remove(planned)
+                    raise
         return Created(upload=upload, took_body=intent.has_body)
+
+    async def concatenate(self, intent: Concatenate) -> Created:
+        """Put a final on record and join its partials, now if all are complete, else when they are."""
+        here = await self._look_around()
+        parts = {part_id: await self.store.load(part_id) for part_id in intent.parts}
+        ordered = [parts[part_id] for part_id in intent.parts]
+        planned = rules.plan_concatenate(intent, ordered, self._limits, self._lifetime, here)
+        await self._put_on_record(planned)
+        async with self._locker.hold(planned.id, timeout=self._patience.lock_timeout):
+            try:
+                final = await self._completion.settle(planned)
+            except (UploadGoneError, StoreError):  # nobody knows the final, the partials are untouched
+                await self._remove(planned)
+                raise
+        return Created(upload=final, took_body=False)
 
     async def append(self, intent: Append, body: Body) -> Appended:
         """Store the body at its offset. A running holder of the upload lets go first."""
         async with self._receiving(intent.upload_id, body) as lock:
-            upload = await self._completion.settle(await self.store.load(intent.upload_id))
-            plan = rules.plan_append(upload, intent, self._limits)
-            return Appended(upload=await self._receive(plan, body, lock))
+            upload = await self.store.load(intent.upload_id)
+            with _concerning(upload):
+                if upload.awaits_completion:
+                    upload = await self._completion.complete(upload)
+                plan = rules.plan_append(upload, intent, self._limits, self._clock())
+                return Appended(upload=await self._receive(plan, body, lock, intent.checksum))
+
+    async def _look_around(self) -> rules.Circumstances:
+        if self._stopping:
+            raise ServerShutdownError
+        free_space = await self.store.free_space()
+        return rules.Circumstances(upload_id=self._new_id(), now=self._clock(), free_space=free_space)
+
+    async def _put_on_record(self, planned: Upload) -> None:
+        await self._hooks.pre_create(planned)
+        await self.store.create(planned)
+        self._emit(UploadCreated(upload=planned))
 
     async def inspect(self, intent: ReadOffset) -> Inspected:
         """How far the upload is. A holder at work is not disturbed; a silent one is taken over from."""
@@ -114,14 +164,14 @@ class UploadEngine:
         upload = await self.store.load(upload_id)
         if upload.awaits_completion:  # the holder is about to finish: its last byte is not news yet
             return await self._inspect_alone(upload_id, silence=None)
-        rules.check_alive(upload)
+        rules.check_alive(upload, self._clock())
         return Inspected(upload=upload)
 
     async def _inspect_alone(self, upload_id: str, *, silence: float | None) -> Inspected:
         async with self._locker.hold(upload_id, timeout=self._patience.lock_timeout, silence=silence):
-            upload = await self._completion.settle(await self.store.load(upload_id))
-            rules.check_alive(upload)
-            return Inspected(upload=upload)
+            upload = await self.store.load(upload_id)
+            rules.check_alive(upload, self._clock())
+            return Inspected(upload=await self._completion.settle(upload))
 
     async def terminate(self, intent: Terminate) -> Terminated:
         """Remove the upload; a running holder lets go first and cannot bring it back."""
@@ -131,6 +181,8 @@ class UploadEngine:
             except UploadGoneError:  # nothing but its record is left
                 await self.store.delete(intent.upload_id)
                 return Terminated(upload_id=intent.upload_id)
+            if rules.is_expired(upload, self._clock()):
+                raise UploadExpiredError(upload.id)
             try:
                 await self._hooks.pre_terminate(upload)
             except UploadRejectedError as veto:
@@ -138,16 +190,19 @@ class UploadEngine:
             await self._remove(upload)
         return Terminated(upload_id=intent.upload_id)
 
-    async def refuse(self, intent: Malformed) -> UploadError:
-        """What to say to a malformed request: that the upload does not exist, else the complaint."""
-        rules.check_alive(await self.store.load(intent.upload_id))
-        return intent.complaint
+    async def refuse(self, intent: Malformed) -> NoReturn:
+        """Raise what there is to say: that the upload does not exist, else what is malformed."""
+        upload = await self.store.load(intent.upload_id)
+        with _concerning(upload):
+            rules.check_alive(upload, self._clock())
+            rules.check_modifiable(upload)
+            raise intent.complaint
 
     @contextlib.asynccontextmanager
     async def read(self, intent: Read) -> AsyncIterator[tuple[Upload, Reader]]:
         """What is stored of the upload, finished or not. Takes no lock."""
         upload = await self.store.load(intent.upload_id)
-        rules.check_alive(upload)
+        rules.check_alive(upload, self._clock())
         async with self.store.open(upload) as reader:
             yield upload, reader
 
@@ -156,22 +211,13 @@ class UploadEngine:
         """The finished file of that public name."""
         upload_id = name.partition(".")[0]
         upload = await self.store.load(upload_id)
-        if upload.state is not UploadState.COMPLETE or upload.name != name:
+        if not upload.is_published or upload.name != name:
             raise UploadNotFoundError(upload_id)
+        rules.check_alive(upload, self._clock())
         async with self.store.open(upload) as reader:
             yield upload, reader
 
     # -- the server's life --------------------------------------------------------------------
-
-    async def recover(self) -> None:
-        """Drive every upload that an earlier process left on its last steps to the end.
-
-        What cannot be finished now is left for the next request to it; events tell of it.
-        """
-        async for upload_id in self.store.list():
-            with contextlib.suppress(UploadError, StoreError):
-                if (await self.store.load(upload_id)).awaits_completion:
-                    await self._inspect_alone(upload_id, silence=self._patience.holder_silence)
 
     def stop(self) -> None:
         """Let go of every running body, keeping its bytes, and take no new ones."""
@@ -210,14 +256,25 @@ class UploadEngine:
         finally:
             self._bodies.discard(body)
 
-    async def _receive(self, plan: rules.AppendPlan, body: Body, lock: Lock) -> Upload:
+    async def _receive(
+        self, plan: rules.AppendPlan, body: Body, lock: Lock, checksum: StatedChecksum
+    ) -> Upload:
         upload = plan.upload
         if upload.state is UploadState.COMPLETE:
-            await self._expect_nothing(plan, body)
+            await self._expect_nothing(plan, body, checksum)
             return upload
         if plan.length_settled:
             await self.store.save(upload)
-        async with self.store.append(upload) as appender:
+        upload = await self._write(plan, body, lock, checksum)
+        with _concerning(upload):
+            return await self._conclude(plan, upload, body)
+
+    async def _write(
+        self, plan: rules.AppendPlan, body: Body, lock: Lock, checksum: StatedChecksum
+    ) -> Upload:
+        """The upload with what of the body counts: all that came, or with a checksum all or nothing."""
+        upload, digests = plan.upload, self._digests(checksum)
+        async with self.store.append(upload, atomic=digests is not None) as appender:
             progress = _Progress(
                 upload=upload,
                 body=body,
@@ -227,11 +284,20 @@ class UploadEngine:
                 interval=self._patience.progress_interval,
                 asked_at=self._clock(),
             )
-            await pump(body, appender, room=plan.room, after_piece=progress)
-            upload = replace(upload, offset=await appender.commit())
+            await pump(body, appender, room=plan.room, digests=digests, after_piece=progress)
+            # tus 1.0.0, Checksum: verified after the entire request has been received.
+            if digests is None or body.end is BodyEnd.WHOLE:
+                self._verify(upload, body, checksum, digests)
+                upload = replace(upload, offset=await appender.commit())
+        return rules.after_append(upload, self._lifetime, self._clock())
+
+    async def _conclude(self, plan: rules.AppendPlan, upload: Upload, body: Body) -> Upload:
+        """What follows from how the body ended."""
         if body.end is BodyEnd.STOPPED:
             await self._remove(upload)
             raise UploadStoppedError(upload.id)
+        if not upload.awaits_completion and upload.expires_at != plan.upload.expires_at:
+            await self.store.save(upload)
         upload = await self._completion.settle(upload)
         if body.end is BodyEnd.TOO_LONG:
             raise plan.overrun
@@ -239,16 +305,48 @@ class UploadEngine:
             raise BodyInterruptedError(upload.id, body.end, upload.offset)
         return upload
 
-    async def _expect_nothing(self, plan: rules.AppendPlan, body: Body) -> None:
+    async def _expect_nothing(self, plan: rules.AppendPlan, body: Body, checksum: StatedChecksum) -> None:
         """A complete upload takes an empty chunk and nothing else."""
         async for _ in body.chunks():
             body.cut(BodyEnd.TOO_LONG)
         if body.end is BodyEnd.TOO_LONG:
             raise plan.overrun
+        if body.end is BodyEnd.WHOLE:
+            self._verify(plan.upload, body, checksum, self._digests(checksum))
+
+    def _digests(self, checksum: StatedChecksum) -> Digests | None:
+        match checksum:
+            case None:
+                return None
+            case Promised.IN_TRAILER:  # which algorithm is said after the bytes
+                return Digests(self._limits.checksum_algorithms)
+            case Checksum(algorithm=algorithm):
+                return Digests([algorithm])
+
+    def _verify(
+        self, upload: Upload, body: Body, checksum: StatedChecksum, digests: Digests | None
+    ) -> None:
+        if digests is None or checksum is None:
+            return
+        if checksum is Promised.IN_TRAILER:
+            checksum = body.trailing_checksum()
+            check_algorithm(checksum, self._limits.checksum_algorithms)
+        digests.verify(upload.id, checksum)
 
     async def _remove(self, upload: Upload) -> None:
         await self.store.delete(upload.id)
         self._emit(UploadTerminated(upload=upload))
+
+
+@contextlib.contextmanager
+def _concerning(upload: Upload) -> Iterator[None]:
+    """Errors from within tell which upload they are about, as it is known nearest to them."""
+    try:
+        yield
+    except TusdError as error:
+        if error.upload is None:
+            error.upload = upload
+        raise
 
 
 @dataclass(slots=True, kw_only=True)

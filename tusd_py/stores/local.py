@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 from datetime import UTC, datetime
 from functools import partial
@@ -11,13 +12,17 @@ from typing import TYPE_CHECKING
 
 from aiofiles.threadpool import wrap
 
-from tusd_py.stores.local_files import Durability, LocalFiles, translated
+from tusd_py.core.errors import StoreError
+from tusd_py.stores.files import translated
+from tusd_py.stores.local_examination import examine, repair
+from tusd_py.stores.local_files import Durability, LocalFiles
 from tusd_py.stores.offload import Offload
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from typing import BinaryIO
 
+    from tusd_py.core.findings import Finding
     from tusd_py.core.model import Upload
 
 THREADS = 16
@@ -26,11 +31,16 @@ THREADS = 16
 class LocalAppender:
     """Writes at the offset with pwrite(2), never in append mode: a stray byte cannot shift the rest."""
 
-    def __init__(self, descriptor: int, position: int, offload: Offload, *, sync: bool) -> None:
+    def __init__(
+        self, descriptor: int, upload: Upload, files: LocalFiles, offload: Offload, *, atomic: bool
+    ) -> None:
         self._descriptor = descriptor
-        self._position = position
+        self._upload = upload
+        self._position = upload.offset
+        self._files = files
         self._offload = offload
-        self._sync = sync
+        self.is_pending = atomic
+        """An atomic append that is not committed."""
 
     async def write(self, data: bytes) -> None:
         """See tusd_py.core.ports.Appender.write."""
@@ -46,7 +56,10 @@ class LocalAppender:
 
     async def commit(self) -> int:
         """See tusd_py.core.ports.Appender.commit."""
-        if self._sync:
+        if self.is_pending:
+            await self._offload.run(self._files.accept, self._descriptor, self._upload.id)
+            self.is_pending = False
+        elif self._files.durability is Durability.COMMIT:
             await self._offload.run(self._force)
         return self._position
 
@@ -105,14 +118,31 @@ class LocalStore:
         await self._offload.run(self._files.save, upload)
 
     @contextlib.asynccontextmanager
-    async def append(self, upload: Upload) -> AsyncIterator[LocalAppender]:
+    async def append(self, upload: Upload, *, atomic: bool = False) -> AsyncIterator[LocalAppender]:
         """See tusd_py.core.ports.Store.append."""
-        descriptor = await self._offload.acquire(partial(self._files.open_at, upload), release=os.close)
+        opening = partial(self._files.open_at, upload, atomic=atomic)
+        descriptor = await self._offload.acquire(opening, release=os.close)
+        appender = LocalAppender(descriptor, upload, self._files, self._offload, atomic=atomic)
         try:
-            sync = self._files.durability is Durability.COMMIT
-            yield LocalAppender(descriptor, upload.offset, self._offload, sync=sync)
+            yield appender
         finally:
-            await self._offload.run(os.close, descriptor)
+            await self._offload.run(self._leave, descriptor, upload, revoke=appender.is_pending)
+
+    def _leave(self, descriptor: int, upload: Upload, *, revoke: bool) -> None:
+        try:
+            if revoke:
+                with contextlib.suppress(StoreError):  # the mark still says that nothing of it counts
+                    self._files.revoke(descriptor, upload)
+        finally:
+            os.close(descriptor)
+
+    async def concatenate(self, upload: Upload, parts: Sequence[Upload]) -> None:
+        """See tusd_py.core.ports.Store.concatenate."""
+        await self._offload.run(self._files.concatenate, upload, parts)
+
+    async def discard(self, upload: Upload) -> None:
+        """See tusd_py.core.ports.Store.discard."""
+        await self._offload.run(self._files.discard, upload)
 
     async def complete(self, upload: Upload) -> None:
         """See tusd_py.core.ports.Store.complete."""
@@ -136,6 +166,33 @@ class LocalStore:
         """See tusd_py.core.ports.Store.list."""
         for upload_id in await self._offload.run(self._files.list):
             yield upload_id
+
+    async def examine(self) -> AsyncIterator[Finding]:
+        """See tusd_py.core.ports.Store.examine."""
+        for finding in await self._offload.run(examine, self._files):
+            yield finding
+
+    async def repair(self, finding: Finding) -> None:
+        """See tusd_py.core.ports.Store.repair."""
+        await self._offload.run(repair, self._files, finding)
+
+    @contextlib.asynccontextmanager
+    async def lead(self) -> AsyncIterator[bool]:
+        """See tusd_py.core.ports.Store.lead. A lock on a file: a killed leader's is free at once."""
+        with translated():
+            file = await self._offload.acquire(
+                partial(open, self._files.layout.leadership, "ab"), release=lambda file: file.close()
+            )
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            yield False
+        else:
+            try:
+                yield True
+            finally:
+                file.close()
 
     async def free_space(self) -> int | None:
         """See tusd_py.core.ports.Store.free_space."""

@@ -1,36 +1,32 @@
-"""The local store's files: the layout on disk and the order of system calls that keeps it sound.
+"""The local store's files: the order of system calls that keeps them sound.
 
 Everything here blocks. `tusd_py.stores.local` calls it from threads.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
-import re
 from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, BinaryIO
 
-from tusd_py.core.errors import (
-    NameTakenError,
-    StorageFullError,
-    StoreError,
-    UploadGoneError,
-    UploadNotFoundError,
+from tusd_py.core.errors import NameTakenError, StoreError, UploadGoneError, UploadNotFoundError
+from tusd_py.core.model import Upload, UploadKind, UploadState
+from tusd_py.stores.files import (
+    copy,
+    move_without_replacing,
+    replace_with,
+    size_of,
+    sync_data,
+    sync_directory,
+    translated,
+    unlink,
 )
-from tusd_py.core.model import Upload, UploadState
+from tusd_py.stores.local_layout import RECORD, UNFINISHED, Layout
 from tusd_py.stores.records import format_record, parse_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
-_RECORD = ".json"
-_UNFINISHED_RECORD = ".json.tmp"
+    from collections.abc import Sequence
 
 
 class Durability(StrEnum):
@@ -45,34 +41,22 @@ class Durability(StrEnum):
     COMMIT = "commit"
 
 
-@contextlib.contextmanager
-def translated() -> Iterator[None]:
-    """The one place where the operating system's errors become ours."""
-    try:
-        yield
-    except OSError as error:
-        kind = StorageFullError if error.errno in _FULL else StoreError
-        raise kind(f"{error.strerror} (errno {error.errno})") from error
-
-
 class LocalFiles:
-    """`incoming/<id>` (bytes), `incoming/<id>.json` (record) and `uploads/<name>` (published)."""
+    """Uploads as files, in the places that `Layout` names."""
 
     def __init__(self, root: str, durability: Durability) -> None:
-        self.root = os.path.abspath(root)
+        self.layout = Layout(root)
         self.durability = durability
-        self._incoming = os.path.join(self.root, "incoming")
-        self._published = os.path.join(self.root, "uploads")
         with translated():
-            os.makedirs(self._incoming, exist_ok=True)
-            os.makedirs(self._published, exist_ok=True)
+            os.makedirs(self.layout.incoming, exist_ok=True)
+            os.makedirs(self.layout.published, exist_ok=True)
             self._identity = self._identify()
 
     # -- records ------------------------------------------------------------------------------
 
     def create(self, upload: Upload) -> None:
         """Empty data first, then the record: a crash in between leaves an id that nobody knows."""
-        data = self._data(upload.id)
+        data = self.layout.data(upload.id)
         with translated():
             try:
                 os.close(os.open(data, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666))
@@ -80,22 +64,26 @@ class LocalFiles:
             except FileExistsError as error:
                 raise NameTakenError(f"upload {upload.id} exists") from error
             if self.durability is Durability.COMMIT:
-                _sync_directory(self._incoming)
+                sync_directory(self.layout.incoming)
 
     def _claim_record(self, upload: Upload, data: str) -> None:
+        record = self.layout.record(upload.id)
+        claim = record + UNFINISHED
         try:
-            self._write_unfinished_record(upload)
-            _move_without_replacing(self._unfinished_record(upload.id), self._record(upload.id))
+            replace_with(
+                claim, format_record(upload), unfinished=claim + UNFINISHED, sync=self._syncs(upload)
+            )
+            move_without_replacing(claim, record)
         except BaseException:
-            _unlink(self._unfinished_record(upload.id))
-            _unlink(data)  # ours, made a moment ago: beside another's record it would pass for its bytes
+            unlink(claim)
+            unlink(data)  # ours, made a moment ago: beside another's record it would pass for its bytes
             raise
 
     def load(self, upload_id: str) -> Upload:
         """The record with the measured offset."""
         with translated():
             for _ in range(2):  # a completion may move the bytes between our two looks
-                upload = self._read_record(upload_id)
+                upload = self.read_record(upload_id)
                 size = self._measure(upload)
                 if size is not None:
                     return replace(upload, offset=size)
@@ -103,137 +91,214 @@ class LocalFiles:
 
     def save(self, upload: Upload) -> None:
         """Temporary file, then rename: a torn record cannot exist."""
+        record = self.layout.record(upload.id)
         with translated():
-            self._write_unfinished_record(upload)
-            os.replace(self._unfinished_record(upload.id), self._record(upload.id))
-            if self._syncs(upload):
-                _sync_directory(self._incoming)
+            sync = self._syncs(upload)
+            replace_with(record, format_record(upload), unfinished=record + UNFINISHED, sync=sync)
+            if sync:
+                sync_directory(self.layout.incoming)
 
     def list(self) -> list[str]:
         """The ids on record."""
-        with translated(), os.scandir(self._incoming) as entries:
-            return [e.name.removesuffix(_RECORD) for e in entries if e.name.endswith(_RECORD)]
-
-    def _write_unfinished_record(self, upload: Upload) -> None:
-        with open(self._unfinished_record(upload.id), "wb") as file:
-            file.write(format_record(upload))
-            if self._syncs(upload):
-                file.flush()
-                os.fsync(file.fileno())
+        with translated(), os.scandir(self.layout.incoming) as entries:
+            return [e.name.removesuffix(RECORD) for e in entries if e.name.endswith(RECORD)]
 
     def _syncs(self, upload: Upload) -> bool:
         finishing = upload.state is not UploadState.OPEN
         return self.durability is Durability.COMMIT or (self.durability is Durability.FINISH and finishing)
 
-    def _read_record(self, upload_id: str) -> Upload:
+    def read_record(self, upload_id: str) -> Upload:
+        """The record, at offset 0. UploadNotFoundError only when it is certain that there is none."""
         try:
-            with open(self._record(upload_id), "rb") as file:
+            with open(self.layout.record(upload_id), "rb") as file:
                 return parse_record(file.read())
         except FileNotFoundError:
-            # An unmounted or replaced folder holds no record either, but says nothing about this one.
-            if self._identify() != self._identity:
-                raise StoreError("the storage folder is not the one of start-up") from None
+            self.check_identity()
             raise UploadNotFoundError(upload_id) from None
 
+    def check_identity(self) -> None:
+        """An unmounted or replaced folder holds no record, but says nothing about any upload."""
+        if self._identify() != self._identity:
+            raise StoreError("the storage folder is not the one of start-up")
+
     def _identify(self) -> tuple[int, int]:
-        status = os.stat(self._incoming)
+        status = os.stat(self.layout.incoming)
         return status.st_dev, status.st_ino
 
     # -- bytes --------------------------------------------------------------------------------
 
     def _measure(self, upload: Upload) -> int | None:
-        """Bytes stored, or None where there is no file to measure or it is not what it was."""
+        """Bytes that count, or None where there is no file to measure or it is not what it was."""
+        if upload.state is UploadState.EXPIRED:
+            return 0
         if upload.state is UploadState.COMPLETE:
-            size = _size(self._public(upload))
+            size = size_of(self._place(upload))
             return size if size == upload.length else None
-        size = _size(self._data(upload.id))
+        size = size_of(self.layout.data(upload.id))
         if size is None:  # published already, the record does not say so yet
-            size = _size(self._public(upload))
+            size = size_of(self.layout.public(upload))
         elif self.durability is Durability.COMMIT:
-            self._sync_data(upload.id)  # whoever is told this offset may forget these bytes
-        return size if size is None or upload.length is None else min(size, upload.length)
+            sync_data(self.layout.data(upload.id))  # whoever is told this offset may forget these bytes
+        if size is None:
+            return None
+        limits = (size, upload.length, self._read_mark(upload.id))
+        return min(limit for limit in limits if limit is not None)
 
-    def _sync_data(self, upload_id: str) -> None:
-        with contextlib.suppress(FileNotFoundError):  # published in the meantime, and synced by that
-            descriptor = os.open(self._data(upload_id), os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fdatasync(descriptor)
-            finally:
-                os.close(descriptor)
+    def _place(self, upload: Upload) -> str:
+        return self.layout.public(upload) if upload.is_published else self.layout.data(upload.id)
 
-    def open_at(self, upload: Upload) -> int:
-        """A descriptor to write with at `upload.offset`; surplus beyond it is cut."""
+    def open_at(self, upload: Upload, *, atomic: bool) -> int:
+        """A descriptor to write with at `upload.offset`; surplus beyond it is cut.
+
+        With `atomic`, the mark says from now on that nothing beyond that offset counts.
+        """
         with translated():
             try:
-                descriptor = os.open(self._data(upload.id), os.O_WRONLY | os.O_CLOEXEC)
+                descriptor = os.open(self.layout.data(upload.id), os.O_WRONLY | os.O_CLOEXEC)
             except FileNotFoundError:
-                self._read_record(upload.id)  # says so if there is no such upload
+                self.read_record(upload.id)  # says so if there is no such upload
                 raise
             try:
-                _cut(descriptor, upload.offset)
+                self._cut(descriptor, upload)
+                if atomic:
+                    self._write_mark(upload)
             except BaseException:
                 os.close(descriptor)
                 raise
             return descriptor
 
+    def _cut(self, descriptor: int, upload: Upload) -> None:
+        size = os.fstat(descriptor).st_size
+        if size < upload.offset:
+            raise StoreError(f"{size} bytes are left of {upload.offset}")
+        if size > upload.offset:
+            os.ftruncate(descriptor, upload.offset)
+        if self._read_mark(upload.id) is not None:  # an atomic append ended in a crash
+            if self.durability is Durability.COMMIT:
+                os.fdatasync(descriptor)  # the surplus is gone for good before the mark is
+            self._remove_mark(upload.id)
+
+    def accept(self, descriptor: int, upload_id: str) -> None:
+        """What an atomic append wrote counts from now on: removing the mark is the whole commit."""
+        with translated():
+            if self.durability is Durability.COMMIT:
+                os.fdatasync(descriptor)
+            self._remove_mark(upload_id)
+
+    def revoke(self, descriptor: int, upload: Upload) -> None:
+        """What an atomic append wrote is gone."""
+        with translated():
+            self._cut(descriptor, upload)
+
+    def _read_mark(self, upload_id: str) -> int | None:
+        try:
+            with open(self.layout.mark(upload_id), "rb") as file:
+                return int(file.read())
+        except FileNotFoundError:
+            return None
+
+    def _write_mark(self, upload: Upload) -> None:
+        mark = self.layout.mark(upload.id)
+        sync = self.durability is Durability.COMMIT
+        replace_with(mark, str(upload.offset).encode(), unfinished=mark + UNFINISHED, sync=sync)
+        if sync:
+            sync_directory(self.layout.incoming)
+
+    def _remove_mark(self, upload_id: str) -> None:
+        unlink(self.layout.mark(upload_id))
+        if self.durability is Durability.COMMIT:
+            sync_directory(self.layout.incoming)
+
     def open_for_reading(self, upload: Upload) -> BinaryIO:
         """The published file, else the incoming one."""
         with translated():
             try:
-                return open(self._public_or_data(upload), "rb")
+                return open(self._place(upload), "rb")
             except FileNotFoundError:  # published or removed in the meantime
-                self._read_record(upload.id)
-                return open(self._public(upload), "rb")
-
-    def _public_or_data(self, upload: Upload) -> str:
-        complete = upload.state is UploadState.COMPLETE
-        return self._public(upload) if complete else self._data(upload.id)
+                self.read_record(upload.id)
+                return open(self.layout.public(upload), "rb")
 
     # -- the end ------------------------------------------------------------------------------
 
+    def concatenate(self, upload: Upload, parts: Sequence[Upload]) -> None:
+        """Copy the parts' bytes one behind the other, from the start whatever an earlier try left."""
+        data = self.layout.data(upload.id)
+        with translated():
+            if size_of(data) is None and size_of(self.layout.public(upload)) == upload.length:
+                return  # joined and published before an interruption
+            target = os.open(data, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.ftruncate(target, 0)
+                position = 0
+                for part in parts:
+                    position += self._copy_part(upload, part, target, position)
+            finally:
+                os.close(target)
+
+    def _copy_part(self, upload: Upload, part: Upload, target: int, position: int) -> int:
+        length = part.length or 0
+        try:
+            source = os.open(self.layout.data(part.id), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            self.check_identity()
+            raise UploadGoneError(upload.id) from error
+        try:
+            copy(source, target, length, position)
+        finally:
+            os.close(source)
+        return length
+
     def publish(self, upload: Upload) -> None:
         """Give the whole file its public name. Every step may already have been done."""
-        data, public = self._data(upload.id), self._public(upload)
+        data, public = self.layout.data(upload.id), self.layout.public(upload)
         with translated():
-            size = _size(data)
-            if size is None:
-                if _size(public) != upload.length:
-                    self._read_record(upload.id)
-                    raise StoreError(f"upload {upload.id} has no bytes to publish")
+            size = size_of(data)
+            if size is None and upload.kind is not UploadKind.PARTIAL and size_of(public) == upload.length:
                 return
             if size != upload.length:
+                self.read_record(upload.id)
                 raise StoreError(f"{size} bytes are stored of {upload.length}")
             if self.durability is not Durability.OS:
-                self._sync_data(upload.id)
-            self._link(data, public)
-            if self.durability is not Durability.OS:
-                _sync_directory(self._published)
+                sync_data(data)
+            if upload.kind is not UploadKind.PARTIAL:
+                self._link(data, public)
 
     def _link(self, data: str, public: str) -> None:
         try:
-            _move_without_replacing(data, public)
+            move_without_replacing(data, public)
         except FileExistsError as error:
             if not os.path.samefile(data, public):
                 raise NameTakenError(f"{os.path.basename(public)} is taken") from error
             os.unlink(data)  # linked before an interruption
+        if self.durability is not Durability.OS:
+            sync_directory(self.layout.published)
 
     def delete(self, upload_id: str) -> None:
         """Published file, bytes, record, in this order: until the last step it can be done again."""
         with translated():
-            upload = self._read_record(upload_id)
-            data, public = self._data(upload_id), self._public(upload)
-            if self._owns_public(upload, data, public):
-                _unlink(public)
-            _unlink(data)
-            _unlink(self._unfinished_record(upload_id))
-            _unlink(self._record(upload_id))
+            self.discard(self.read_record(upload_id))
+            unlink(self.layout.record(upload_id) + UNFINISHED)
+            unlink(self.layout.record(upload_id))
             if self.durability is not Durability.OS:
-                _sync_directory(self._published)
-                _sync_directory(self._incoming)
+                sync_directory(self.layout.incoming)
+
+    def discard(self, upload: Upload) -> None:
+        """Published file, bytes, mark; the record stays."""
+        data, public = self.layout.data(upload.id), self.layout.public(upload)
+        with translated():
+            if self._owns_public(upload, data, public):
+                unlink(public)
+            unlink(data)
+            unlink(self.layout.mark(upload.id))
+            if self.durability is not Durability.OS:
+                sync_directory(self.layout.published)
+                sync_directory(self.layout.incoming)
 
     @staticmethod
     def _owns_public(upload: Upload, data: str, public: str) -> bool:
         """Whether the file of that name is this upload's: linked from its bytes, or moved there."""
+        if upload.kind is UploadKind.PARTIAL:
+            return False
         if upload.state is UploadState.COMPLETE:
             return True
         if os.path.exists(data):
@@ -245,71 +310,14 @@ class LocalFiles:
     def free_space(self) -> int:
         """Bytes that an ordinary user may still fill."""
         with translated():
-            status = os.statvfs(self.root)
+            status = os.statvfs(self.layout.root)
             return status.f_bavail * status.f_frsize
 
     def check(self) -> None:
         """Write and remove a byte where uploads arrive."""
-        probe = os.path.join(self._incoming, f".check-{os.getpid()}")
+        probe = os.path.join(self.layout.incoming, f".check-{os.getpid()}{UNFINISHED}")
         with translated():
             with open(probe, "wb") as file:
                 file.write(b"\0")
-            _unlink(probe)
-            if self._identify() != self._identity:
-                raise StoreError("the storage folder is not the one of start-up")
-
-    def _data(self, upload_id: str) -> str:
-        if not _ID.fullmatch(upload_id):
-            raise UploadNotFoundError(upload_id)
-        return os.path.join(self._incoming, upload_id)
-
-    def _record(self, upload_id: str) -> str:
-        return self._data(upload_id) + _RECORD
-
-    def _unfinished_record(self, upload_id: str) -> str:
-        return self._data(upload_id) + _UNFINISHED_RECORD
-
-    def _public(self, upload: Upload) -> str:
-        return os.path.join(self._published, os.path.basename(upload.name))
-
-
-def _size(path: str) -> int | None:
-    try:
-        return os.stat(path).st_size
-    except FileNotFoundError:
-        return None
-
-
-def _cut(descriptor: int, offset: int) -> None:
-    size = os.fstat(descriptor).st_size
-    if size > offset:
-        os.ftruncate(descriptor, offset)
-    elif size < offset:
-        raise StoreError(f"{size} bytes are left of {offset}")
-
-
-def _unlink(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-
-
-def _move_without_replacing(source: str, target: str) -> None:
-    """rename(2) replaces what is there; link(2) does not, and is as atomic."""
-    try:
-        os.link(source, target)
-    except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
-            raise
-        if os.path.lexists(target):
-            raise FileExistsError(errno.EEXIST, "exists", target) from error
-        os.rename(source, target)
-    else:
-        os.unlink(source)
-
-
-def _sync_directory(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            unlink(probe)
+            self.check_identity()

@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 
 from tusd_py.core.errors import RecordCorruptError
-from tusd_py.core.model import Metadata, Upload, UploadState
+from tusd_py.core.model import Metadata, Upload, UploadKind, UploadState
 
 VERSION = 1
 
@@ -22,6 +22,10 @@ def format_record(upload: Upload) -> bytes:
             "length": upload.length,
             "state": upload.state.value,
             "metadata": upload.metadata.raw,
+            "kind": upload.kind.value,
+            "concat": upload.concat,
+            "parts": upload.parts,
+            "expires_at": upload.expires_at.isoformat() if upload.expires_at else None,
         }
     ).encode()
 
@@ -32,6 +36,7 @@ def parse_record(data: bytes) -> Upload:
         fields = json.loads(data)
         if fields["version"] != VERSION:
             raise RecordCorruptError(f"record version {fields['version']!r} is not {VERSION}")
+        expires_at = fields["expires_at"]
         return Upload(
             id=fields["id"],
             name=fields["name"],
@@ -39,6 +44,10 @@ def parse_record(data: bytes) -> Upload:
             length=fields["length"],
             state=UploadState(fields["state"]),
             metadata=Metadata.parse(fields["metadata"]),
+            kind=UploadKind(fields["kind"]),
+            concat=fields["concat"],
+            parts=tuple(fields["parts"]),
+            expires_at=datetime.fromisoformat(expires_at) if expires_at else None,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordCorruptError(f"a record cannot be read: {error!r}") from error

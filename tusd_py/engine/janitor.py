@@ -1,0 +1,174 @@
+"""The collector: what has expired, what a crash left, what still has to be finished.
+
+A finished upload is never touched unless finished ones were given a time of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from tusd_py.core import rules
+from tusd_py.core.errors import StoreError, UploadError, UploadLockedError
+from tusd_py.core.events import UploadExpired
+from tusd_py.core.findings import Finding, FindingKind
+from tusd_py.core.model import Upload, UploadState
+from tusd_py.engine.completion import NEVER_DISTURB
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from tusd_py.core.ports import Clock, EventSink, Locker, Store
+    from tusd_py.engine.completion import Completion
+
+LEAD_RETRY = 10.0
+"""Seconds between two attempts to lead a storage that somebody else leads."""
+
+LITTER = {
+    FindingKind.TORN_TEMPORARY,
+    FindingKind.RECORD_WITHOUT_DATA,
+    FindingKind.DATA_WITHOUT_RECORD,
+}
+"""What crashes leave and nobody can ask for any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Housekeeping:
+    """How the collector works: how long an expired upload is remembered (410 until then, 404 after), and
+    how old a crash's leftovers have to be before they are not somebody's work in progress."""
+
+    memory: timedelta = timedelta(days=1)
+    litter_age: timedelta = timedelta(hours=1)
+
+
+@dataclass(slots=True, kw_only=True)
+class SweepReport:
+    """What a sweep did, or would do: ids, in the order they were met."""
+
+    is_dry_run: bool
+    examined: int = 0
+    finished: list[str] = field(default_factory=list)
+    expired: list[str] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+    litter: list[Finding] = field(default_factory=list)
+    busy: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+
+class Janitor:
+    """Sweeps one storage. The caller leads it (`Store.lead`), or only looks."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        locker: Locker,
+        completion: Completion,
+        clock: Clock,
+        emit: EventSink,
+        housekeeping: Housekeeping | None = None,
+    ) -> None:
+        self._store = store
+        self._locker = locker
+        self._completion = completion
+        self._clock = clock
+        self._emit = emit
+        self._housekeeping = housekeeping or Housekeeping()
+
+    async def run(self, interval: float, tell: Callable[[SweepReport], None]) -> None:
+        """Sweep now and every `interval` seconds, for as long as nobody else leads this storage.
+
+        Where somebody does, ask again soon: a server that takes over from another finishes what that
+        one left. Storage failures are told as such and tried again.
+        """
+        while True:
+            with suppress(StoreError):
+                async with self._store.lead() as leads:
+                    while leads:
+                        tell(await self.sweep())
+                        await asyncio.sleep(interval)
+            await asyncio.sleep(min(interval, LEAD_RETRY))
+
+    async def sweep(self, *, is_dry_run: bool = False) -> SweepReport:
+        """Look at every upload once; with `is_dry_run` change nothing."""
+        report = SweepReport(is_dry_run=is_dry_run)
+        try:
+            await self._visit_all(report)
+            await self._clear_litter(report)
+        except StoreError as error:
+            report.failed.append(str(error))
+        return report
+
+    async def _visit_all(self, report: SweepReport) -> None:
+        async for upload_id in self._store.list():
+            report.examined += 1
+            try:
+                await self._visit(upload_id, report)
+            except UploadLockedError:
+                report.busy.append(upload_id)
+            except UploadError:  # removed, or its bytes lost, since it was listed: litter, if anything
+                continue
+            except StoreError:
+                report.failed.append(upload_id)
+
+    async def _visit(self, upload_id: str, report: SweepReport) -> None:
+        upload = await self._store.load(upload_id)
+        if self._is_forgotten(upload):
+            report.forgotten.append(upload_id)
+            if not report.is_dry_run:
+                await self._forget(upload)
+        elif upload.state is UploadState.EXPIRED:
+            return
+        elif rules.is_expired(upload, self._clock()):
+            await self._expire(upload, report)
+        elif upload.awaits_completion or upload.is_waiting_final:
+            await self._finish(upload, report)
+
+    def _is_forgotten(self, upload: Upload) -> bool:
+        if upload.state is not UploadState.EXPIRED or upload.expires_at is None:
+            return False
+        return self._clock() >= upload.expires_at + self._housekeeping.memory
+
+    async def _forget(self, upload: Upload) -> None:
+        async with self._alone(upload.id):
+            await self._store.delete(upload.id)
+
+    async def _expire(self, upload: Upload, report: SweepReport) -> None:
+        if report.is_dry_run:
+            report.expired.append(upload.id)
+            return
+        async with self._alone(upload.id) as current:
+            if not rules.is_expired(current, self._clock()):
+                return  # bytes came in the meantime
+            # The mark comes first: a crash after it leaves bytes that nobody is promised.
+            await self._store.save(replace(current, state=UploadState.EXPIRED))
+            await self._store.discard(current)
+        report.expired.append(upload.id)
+        self._emit(UploadExpired(upload=upload))
+
+    async def _finish(self, upload: Upload, report: SweepReport) -> None:
+        if report.is_dry_run:
+            if upload.awaits_completion:
+                report.finished.append(upload.id)
+            return
+        async with self._alone(upload.id) as current:
+            settled = await self._completion.settle(current)
+        if settled.state is UploadState.COMPLETE:
+            report.finished.append(upload.id)
+
+    @asynccontextmanager
+    async def _alone(self, upload_id: str) -> AsyncIterator[Upload]:
+        """The upload as it is under its lock. Nobody is disturbed: UploadLockedError where it is held."""
+        async with self._locker.hold(upload_id, timeout=0, silence=NEVER_DISTURB):
+            yield await self._store.load(upload_id)
+
+    async def _clear_litter(self, report: SweepReport) -> None:
+        old = self._clock() - self._housekeeping.litter_age
+        async for finding in self._store.examine():
+            if finding.kind in LITTER and finding.is_repairable and finding.since <= old:
+                report.litter.append(finding)
+                if not report.is_dry_run:
+                    await self._store.repair(finding)

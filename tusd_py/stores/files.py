@@ -1,0 +1,107 @@
+"""System calls with the little around them that makes them safe to repeat. Everything here blocks."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from tusd_py.core.errors import StorageFullError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+_COPY_PIECE = 1 << 20
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """The one place where the operating system's errors become ours."""
+    try:
+        yield
+    except OSError as error:
+        kind = StorageFullError if error.errno in _FULL else StoreError
+        raise kind(f"{error.strerror} (errno {error.errno})") from error
+
+
+def size_of(path: str) -> int | None:
+    """Bytes in the file, None if there is none."""
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return None
+
+
+def unlink(path: str) -> None:
+    """Remove the file if it is there."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def replace_with(path: str, content: bytes, *, unfinished: str, sync: bool) -> None:
+    """Temporary file, then rename: `path` has the old content or the new, never a part of it."""
+    with open(unfinished, "wb") as file:
+        file.write(content)
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
+    os.replace(unfinished, path)
+
+
+def move_without_replacing(source: str, target: str) -> None:
+    """rename(2) replaces what is there; link(2) does not, and is as atomic. Raises FileExistsError."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, "exists", target) from error
+        os.rename(source, target)
+    else:
+        os.unlink(source)
+
+
+def sync_directory(path: str) -> None:
+    """Force the names in a folder to the device."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_data(path: str) -> None:
+    """Force a file's bytes to the device, if it is there."""
+    with contextlib.suppress(FileNotFoundError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def copy(source: int, target: int, count: int, position: int) -> None:
+    """Copy the first `count` bytes of one descriptor to `position` of another.
+
+    Within the kernel, and as a shared extent (reflink), where the file system can.
+    """
+    done = 0
+    while done < count:
+        copied = _copy_piece(source, target, count - done, done, position + done)
+        if not copied:
+            raise StoreError(f"{done} bytes are left of {count}")
+        done += copied
+
+
+def _copy_piece(source: int, target: int, count: int, start: int, position: int) -> int:
+    if hasattr(os, "copy_file_range"):
+        try:
+            return os.copy_file_range(source, target, count, start, position)
+        except OSError as error:
+            if error.errno not in {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}:
+                raise
+    return os.pwrite(target, os.pread(source, min(count, _COPY_PIECE), start), position)

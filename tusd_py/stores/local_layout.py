@@ -1,0 +1,45 @@
+"""What lies where in a local storage folder (for people: storage/README.md)."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from tusd_py.core.errors import UploadNotFoundError
+
+if TYPE_CHECKING:
+    from tusd_py.core.model import Upload
+
+RECORD = ".json"
+MARK = ".mark"
+UNFINISHED = ".tmp"
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+class Layout:
+    """Names only; nothing is touched. Raises UploadNotFoundError for what cannot be an id."""
+
+    def __init__(self, root: str) -> None:
+        self.root = os.path.abspath(root)
+        self.incoming = os.path.join(self.root, "incoming")
+        self.published = os.path.join(self.root, "uploads")
+        self.leadership = os.path.join(self.root, ".janitor.lock")
+
+    def data(self, upload_id: str) -> str:
+        """The bytes, until they are published."""
+        if not _ID.fullmatch(upload_id):
+            raise UploadNotFoundError(upload_id)
+        return os.path.join(self.incoming, upload_id)
+
+    def record(self, upload_id: str) -> str:
+        """What is known of the upload."""
+        return self.data(upload_id) + RECORD
+
+    def mark(self, upload_id: str) -> str:
+        """There while an atomic append runs: the offset beyond which no byte counts."""
+        return self.data(upload_id) + MARK
+
+    def public(self, upload: Upload) -> str:
+        """The finished file."""
+        return os.path.join(self.published, os.path.basename(upload.name))
