@@ -5,16 +5,24 @@ from __future__ import annotations
 import asyncio
 import uuid
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, assert_never
 
 import structlog
 from aiohttp import web
 
 from tusd_py.core.errors import StoreError
-from tusd_py.core.events import CompletionDelayed, Event, UploadCreated, UploadFinished, UploadTerminated
-from tusd_py.core.model import Limits
+from tusd_py.core.events import (
+    CompletionDelayed,
+    Event,
+    UploadCreated,
+    UploadExpired,
+    UploadFinished,
+    UploadTerminated,
+)
+from tusd_py.core.model import Lifetime, Limits
 from tusd_py.engine.hookpoints import Hookpoints
+from tusd_py.engine.janitor import Housekeeping, Janitor, SweepReport
 from tusd_py.engine.uploads import Patience, UploadEngine
 from tusd_py.locks.memory import MemoryLocker
 from tusd_py.protocol.cors import CorsPolicy
@@ -34,11 +42,17 @@ log = structlog.get_logger("tusd_py.uploads")
 ENGINE = web.AppKey("tusd_py.engine", UploadEngine)
 """Where the application keeps its engine."""
 
+_SETTINGS = web.AppKey("tusd_py.settings", Settings)
 
-def create_app(settings: Settings | None = None, *, hooks: Sequence[Hook] = ()) -> web.Application:
+
+def create_app(
+    settings: Settings | None = None, *, hooks: Sequence[Hook] = (), trailers: bool = False
+) -> web.Application:
     """The server as an aiohttp application, for `tusd-py serve` and for embedding.
 
-    Makes the storage folders. Raises SettingsError when they cannot be used.
+    `trailers`: it will be run by tusd_py.web.connection.Runner, so that checksums may come as
+    trailers, which aiohttp's own runner drops. Makes the storage folders. Raises SettingsError when
+    they cannot be used.
     """
     settings = settings or Settings()
     engine = make_engine(settings, hooks=hooks)
@@ -46,6 +60,10 @@ def create_app(settings: Settings | None = None, *, hooks: Sequence[Hook] = ()) 
     dialect = Tus1(
         urls=urls,
         max_size=settings.effective_max_size,
+        checksum_algorithms=settings.checksum_algorithms,
+        trailers=trailers,
+        concatenation=not settings.disable_concatenation,
+        expiration=settings.expire_after is not None,
         termination=not settings.disable_termination,
         download=not settings.disable_download,
     )
@@ -58,6 +76,7 @@ def create_app(settings: Settings | None = None, *, hooks: Sequence[Hook] = ()) 
         behind_proxy=settings.behind_proxy,
     )
     app[ENGINE] = engine
+    app[_SETTINGS] = settings
     app.cleanup_ctx.append(_life_of_the_engine)
     return app
 
@@ -77,15 +96,44 @@ def make_engine(settings: Settings, *, hooks: Sequence[Hook] = ()) -> UploadEngi
     return UploadEngine(
         store=store,
         locker=MemoryLocker(),
-        limits=Limits(max_size=settings.effective_max_size, reserved_space=settings.min_free_space),
-        clock=lambda: datetime.now(UTC),
+        limits=Limits(
+            max_size=settings.effective_max_size,
+            reserved_space=settings.min_free_space,
+            checksum_algorithms=settings.checksum_algorithms,
+        ),
+        clock=_now,
         new_id=lambda: uuid.uuid4().hex,
         emit=_log_event,
         hooks=Hookpoints(hooks),
+        lifetime=Lifetime(
+            unfinished=_span(settings.expire_after),
+            sliding=settings.expiration == "sliding",
+            finished=_span(settings.finished_retention),
+        ),
         patience=Patience(
             lock_timeout=settings.acquire_lock_timeout, holder_silence=settings.holder_silence
         ),
     )
+
+
+def make_janitor(settings: Settings, engine: UploadEngine) -> Janitor:
+    """The collector for the engine's storage."""
+    return Janitor(
+        store=engine.store,
+        locker=engine.locker,
+        completion=engine.completion,
+        clock=_now,
+        emit=_log_event,
+        housekeeping=Housekeeping(memory=timedelta(seconds=settings.remember_expired)),
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _span(seconds: float | None) -> timedelta | None:
+    return timedelta(seconds=seconds) if seconds else None
 
 
 def _cors_policy(settings: Settings) -> CorsPolicy:
@@ -100,14 +148,14 @@ def _cors_policy(settings: Settings) -> CorsPolicy:
 
 
 async def _life_of_the_engine(app: web.Application) -> AsyncIterator[None]:
-    """Finish what an earlier process left unfinished while serving; close the storage at the end."""
-    engine = app[ENGINE]
-    recovery = asyncio.create_task(_recover(engine), name="recovery")
+    """Clean up, and finish what was left unfinished, while serving; close the storage at the end."""
+    engine, settings = app[ENGINE], app[_SETTINGS]
     app.on_shutdown.append(_stop_bodies)
+    cleaning = asyncio.create_task(_keep_clean(settings, engine), name="janitor")
     yield
-    recovery.cancel()
+    cleaning.cancel()
     with suppress(asyncio.CancelledError):
-        await recovery
+        await cleaning
     await engine.store.close()
 
 
@@ -115,11 +163,26 @@ async def _stop_bodies(app: web.Application) -> None:
     app[ENGINE].stop()
 
 
-async def _recover(engine: UploadEngine) -> None:
-    try:
-        await engine.recover()
-    except StoreError as error:
-        log.warning("uploads left unfinished could not be looked for", error=str(error))
+async def _keep_clean(settings: Settings, engine: UploadEngine) -> None:
+    janitor = make_janitor(settings, engine)
+    if settings.gc_interval:
+        await janitor.run(settings.gc_interval, _log_sweep)
+    else:  # what an earlier process left on its last steps is finished all the same
+        async with engine.store.lead() as leads:
+            if leads:
+                _log_sweep(await janitor.sweep())
+
+
+def _log_sweep(report: SweepReport) -> None:
+    did = {
+        name: found
+        for name in ("finished", "expired", "forgotten", "failed")
+        if (found := getattr(report, name))
+    }
+    if report.litter:
+        did["litter"] = [finding.subject for finding in report.litter]
+    level = log.error if report.failed else log.info if did else log.debug
+    level("swept", examined=report.examined, busy=len(report.busy), **did)
 
 
 def _log_event(event: Event) -> None:
@@ -130,6 +193,8 @@ def _log_event(event: Event) -> None:
             log.info("upload finished", upload=upload.id, length=upload.length, name=upload.name)
         case UploadTerminated(upload=upload):
             log.info("upload terminated", upload=upload.id, offset=upload.offset)
+        case UploadExpired(upload=upload):
+            log.info("upload expired", upload=upload.id, offset=upload.offset)
         case CompletionDelayed(upload=upload, error=error):
             log.error("upload not finished yet, will be tried again", upload=upload.id, error=str(error))
         case _:

@@ -28,7 +28,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 async def _serve(settings: Settings, tls: ssl.SSLContext | None) -> None:
-    app = create_app(settings)
+    app = create_app(settings, trailers=True)
     listening = Listening(
         host=settings.host,
         port=settings.port,

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 LEAD_RETRY = 10.0
 """Seconds between two attempts to lead a storage that somebody else leads."""
 
+A_DAY = 86400.0
+
 LITTER = {
     FindingKind.TORN_TEMPORARY,
     FindingKind.RECORD_WITHOUT_DATA,
@@ -79,34 +81,36 @@ class Janitor:
         self._housekeeping = housekeeping or Housekeeping()
 
     async def run(self, interval: float, tell: Callable[[SweepReport], None]) -> None:
-        """Sweep now and every `interval` seconds, for as long as nobody else leads this storage.
+        """Sweep now and every `interval` seconds, leading this storage from then on.
 
-        Where somebody does, ask again soon: a server that takes over from another finishes what that
-        one left. Storage failures are told as such and tried again.
+        While somebody else leads it, ask again and again: a server that takes over from another
+        finishes what that one left. With an interval of 0 nothing is collected, uploads on their last
+        steps are finished all the same.
         """
         while True:
             with suppress(StoreError):
                 async with self._store.lead() as leads:
                     while leads:
-                        tell(await self.sweep())
-                        await asyncio.sleep(interval)
-            await asyncio.sleep(min(interval, LEAD_RETRY))
+                        tell(await self.sweep(collects=interval > 0))
+                        await asyncio.sleep(interval or A_DAY)
+            await asyncio.sleep(LEAD_RETRY)
 
-    async def sweep(self, *, is_dry_run: bool = False) -> SweepReport:
-        """Look at every upload once; with `is_dry_run` change nothing."""
+    async def sweep(self, *, is_dry_run: bool = False, collects: bool = True) -> SweepReport:
+        """Look at every upload once. `is_dry_run`: change nothing. Not `collects`: only finish."""
         report = SweepReport(is_dry_run=is_dry_run)
         try:
-            await self._visit_all(report)
-            await self._clear_litter(report)
+            await self._visit_all(report, collects=collects)
+            if collects:
+                await self._clear_litter(report)
         except StoreError as error:
             report.failed.append(str(error))
         return report
 
-    async def _visit_all(self, report: SweepReport) -> None:
+    async def _visit_all(self, report: SweepReport, *, collects: bool) -> None:
         async for upload_id in self._store.list():
             report.examined += 1
             try:
-                await self._visit(upload_id, report)
+                await self._visit(await self._store.load(upload_id), report, collects=collects)
             except UploadLockedError:
                 report.busy.append(upload_id)
             except UploadError:  # removed, or its bytes lost, since it was listed: litter, if anything
@@ -114,27 +118,29 @@ class Janitor:
             except StoreError:
                 report.failed.append(upload_id)
 
-    async def _visit(self, upload_id: str, report: SweepReport) -> None:
-        upload = await self._store.load(upload_id)
-        if self._is_forgotten(upload):
-            report.forgotten.append(upload_id)
-            if not report.is_dry_run:
-                await self._forget(upload)
-        elif upload.state is UploadState.EXPIRED:
-            return
+    async def _visit(self, upload: Upload, report: SweepReport, *, collects: bool) -> None:
+        if upload.awaits_completion:
+            await self._finish(upload, report)
         elif rules.is_expired(upload, self._clock()):
-            await self._expire(upload, report)
-        elif upload.awaits_completion or upload.is_waiting_final:
+            if collects:
+                await self._collect(upload, report)
+        elif upload.is_waiting_final:
             await self._finish(upload, report)
 
-    def _is_forgotten(self, upload: Upload) -> bool:
-        if upload.state is not UploadState.EXPIRED or upload.expires_at is None:
-            return False
-        return self._clock() >= upload.expires_at + self._housekeeping.memory
+    async def _collect(self, upload: Upload, report: SweepReport) -> None:
+        if upload.state is not UploadState.EXPIRED:
+            await self._expire(upload, report)
+            return
+        is_forgotten = self._is_forgotten(upload)
+        if is_forgotten:
+            report.forgotten.append(upload.id)
+        if not report.is_dry_run:
+            async with self._alone(upload.id):
+                # A crash may have kept the bytes of what is only remembered.
+                await (self._store.delete(upload.id) if is_forgotten else self._store.discard(upload))
 
-    async def _forget(self, upload: Upload) -> None:
-        async with self._alone(upload.id):
-            await self._store.delete(upload.id)
+    def _is_forgotten(self, upload: Upload) -> bool:
+        return upload.expires_at is None or self._clock() >= upload.expires_at + self._housekeeping.memory
 
     async def _expire(self, upload: Upload, report: SweepReport) -> None:
         if report.is_dry_run:

@@ -80,7 +80,7 @@ class UploadEngine:
         patience: Patience | None = None,
     ) -> None:
         self.store = store
-        self._locker = locker
+        self.locker = locker
         self._limits = limits
         self._clock = clock
         self._new_id = new_id
@@ -88,7 +88,7 @@ class UploadEngine:
         self._hooks = hooks or Hookpoints()
         self._lifetime = lifetime or Lifetime()
         self._patience = patience or Patience()
-        self._completion = Completion(
+        self.completion = Completion(
             store=store,
             locker=locker,
             hooks=self._hooks,
@@ -127,9 +127,9 @@ class UploadEngine:
         ordered = [parts[part_id] for part_id in intent.parts]
         planned = rules.plan_concatenate(intent, ordered, self._limits, self._lifetime, here)
         await self._put_on_record(planned)
-        async with self._locker.hold(planned.id, timeout=self._patience.lock_timeout):
+        async with self.locker.hold(planned.id, timeout=self._patience.lock_timeout):
             try:
-                final = await self._completion.settle(planned)
+                final = await self.completion.settle(planned)
             except (UploadGoneError, StoreError):  # nobody knows the final, the partials are untouched
                 await self._remove(planned)
                 raise
@@ -141,7 +141,7 @@ class UploadEngine:
             upload = await self.store.load(intent.upload_id)
             with _concerning(upload):
                 if upload.awaits_completion:
-                    upload = await self._completion.complete(upload)
+                    upload = await self.completion.complete(upload)
                 plan = rules.plan_append(upload, intent, self._limits, self._clock())
                 return Appended(upload=await self._receive(plan, body, lock, intent.checksum))
 
@@ -168,14 +168,14 @@ class UploadEngine:
         return Inspected(upload=upload)
 
     async def _inspect_alone(self, upload_id: str, *, silence: float | None) -> Inspected:
-        async with self._locker.hold(upload_id, timeout=self._patience.lock_timeout, silence=silence):
+        async with self.locker.hold(upload_id, timeout=self._patience.lock_timeout, silence=silence):
             upload = await self.store.load(upload_id)
             rules.check_alive(upload, self._clock())
-            return Inspected(upload=await self._completion.settle(upload))
+            return Inspected(upload=await self.completion.settle(upload))
 
     async def terminate(self, intent: Terminate) -> Terminated:
         """Remove the upload; a running holder lets go first and cannot bring it back."""
-        async with self._locker.hold(intent.upload_id, timeout=self._patience.lock_timeout):
+        async with self.locker.hold(intent.upload_id, timeout=self._patience.lock_timeout):
             try:
                 upload = await self.store.load(intent.upload_id)
             except UploadGoneError:  # nothing but its record is left
@@ -247,7 +247,7 @@ class UploadEngine:
             raise ServerShutdownError
         self._bodies.add(body)
         try:
-            async with self._locker.hold(
+            async with self.locker.hold(
                 upload_id,
                 timeout=self._patience.lock_timeout,
                 on_takeover=partial(body.cut, BodyEnd.SUPERSEDED),
@@ -298,7 +298,7 @@ class UploadEngine:
             raise UploadStoppedError(upload.id)
         if not upload.awaits_completion and upload.expires_at != plan.upload.expires_at:
             await self.store.save(upload)
-        upload = await self._completion.settle(upload)
+        upload = await self.completion.settle(upload)
         if body.end is BodyEnd.TOO_LONG:
             raise plan.overrun
         if body.end is not BodyEnd.WHOLE and upload.state is not UploadState.COMPLETE:

@@ -40,6 +40,19 @@ ANSWERS: dict[type[e.TusdError], Answer] = {
     e.AmbiguousLengthError: Answer(400, "ERR_AMBIGUOUS_UPLOAD_LENGTH", _field),
     e.InvalidDeferLengthError: Answer(400, "ERR_INVALID_UPLOAD_LENGTH_DEFER", _field),
     e.InvalidUploadMetadataError: Answer(400, "ERR_INVALID_METADATA", _field),
+    e.InvalidChecksumError: Answer(400, "ERR_INVALID_CHECKSUM", _field),
+    e.UnsupportedChecksumError: Answer(
+        400,
+        "ERR_UNSUPPORTED_CHECKSUM_ALGORITHM",
+        lambda x: f"Upload-Checksum: this algorithm is not offered; accepted: {', '.join(x.offered)}",
+    ),
+    e.ChecksumMismatchError: Answer(
+        460, "ERR_CHECKSUM_MISMATCH", lambda x: f"the chunk's {x.algorithm} differs; the chunk is discarded"
+    ),
+    e.InvalidConcatError: Answer(400, "ERR_INVALID_CONCAT", _field),
+    e.FinalNotModifiableError: Answer(
+        403, "ERR_MODIFY_FINAL", _says("a final upload consists of its partials and takes no bytes")
+    ),
     e.InvalidContentTypeError: Answer(415, "ERR_INVALID_CONTENT_TYPE", _field),
     e.UnsupportedVersionError: Answer(412, "ERR_UNSUPPORTED_VERSION", _version),
     e.UnsupportedExtensionError: Answer(
@@ -64,6 +77,7 @@ ANSWERS: dict[type[e.TusdError], Answer] = {
     e.UploadRejectedError: Answer(400, "ERR_UPLOAD_REJECTED", lambda x: str(x.reason)),
     e.ServerShutdownError: Answer(503, "ERR_SERVER_SHUTDOWN", _says("the server is going down; try again")),
     e.UploadNotFoundError: Answer(404, "ERR_UPLOAD_NOT_FOUND", _says("there is no such upload")),
+    e.UploadExpiredError: Answer(410, "ERR_UPLOAD_EXPIRED", _says("the upload's time is over")),
     e.UploadGoneError: Answer(410, "ERR_UPLOAD_GONE", _says("the bytes of this upload no longer exist")),
     e.UploadLockedError: Answer(
         423, "ERR_UPLOAD_LOCKED", _says("another request is writing to this upload; try again")

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+from binascii import Error as Base64Error
+from binascii import a2b_base64
+from datetime import UTC, datetime
+from email.utils import format_datetime
 
+from tusd_py.core.checksums import Checksum
 from tusd_py.core.errors import (
     AmbiguousLengthError,
+    InvalidChecksumError,
     InvalidContentTypeError,
     InvalidDeferLengthError,
     InvalidLengthError,
@@ -17,6 +23,7 @@ from tusd_py.core.model import InvalidMetadataError, Metadata
 CHUNK_TYPE = "application/offset+octet-stream"
 _NUMBER = re.compile(r"[0-9]{1,19}")  # 19 digits hold 2^63 - 1, the largest file there can be
 _LARGEST = 2**63 - 1
+_CHECKSUM = re.compile(r"([a-z0-9-]{1,32}) ([A-Za-z0-9+/]+={0,2})")
 _BYTES = "a decimal number of bytes, 0 to 9223372036854775807"
 
 
@@ -70,6 +77,33 @@ def parse_metadata(text: str | None) -> Metadata:
             str(error),
             "unique ASCII keys, each with a Base64 value: key value,key value",
         ) from None
+
+
+def parse_checksum(text: str) -> Checksum:
+    """Upload-Checksum: the algorithm, one blank, the digest in Base64. Raises InvalidChecksumError.
+
+    Whether the algorithm is offered is not looked at here.
+    """
+    match = _CHECKSUM.fullmatch(text)
+    try:
+        digest = a2b_base64(match[2], strict_mode=True) if match else None
+    except Base64Error:
+        digest = None
+    if match is None or digest is None:
+        raise InvalidChecksumError(
+            "Upload-Checksum", "it is not a checksum", "algorithm, one blank, digest in Base64"
+        )
+    return Checksum(algorithm=match[1], digest=digest)
+
+
+def announces_checksum(trailer: str | None) -> bool:
+    """Whether a Trailer field promises Upload-Checksum after the body (RFC 9110, 6.6.2)."""
+    return "upload-checksum" in {name.strip().lower() for name in (trailer or "").split(",")}
+
+
+def format_time(moment: datetime) -> str:
+    """IMF-fixdate (RFC 9110, 5.6.7), rounded down to the second, in no language but the RFC's."""
+    return format_datetime(moment.astimezone(UTC), usegmt=True)
 
 
 def is_chunk_type(text: str | None) -> bool:

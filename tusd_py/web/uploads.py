@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, assert_never
 import structlog
 
 from tusd_py.core.errors import MethodNotAllowedError, TusdError
-from tusd_py.core.intents import Append, Create, Discover, Intent, Malformed, Read, ReadOffset, Terminate
+from tusd_py.core.intents import (
+    Append,
+    Concatenate,
+    Create,
+    Discover,
+    Malformed,
+    Read,
+    ReadOffset,
+    Terminate,
+)
 from tusd_py.core.outcomes import BodyEnd, Discovered, Outcome
 from tusd_py.web import downloads
 from tusd_py.web.body import RequestBody
@@ -57,15 +66,25 @@ class UploadEndpoint:
     ) -> web.StreamResponse:
         intent = self._dialect.parse(head)
         structlog.contextvars.bind_contextvars(upload=getattr(intent, "upload_id", None))
-        if isinstance(intent, Read):
-            async with self._engine.read(intent) as (upload, reader):
-                return await downloads.send(request, upload, reader, method=head.method)
-        return write_head(self._dialect.render(await self._carry_out(intent, body), head))
+        match intent:
+            case Read():
+                async with self._engine.read(intent) as (upload, reader):
+                    return await downloads.send(request, upload, reader, method=head.method)
+            case Malformed():
+                return await self._engine.refuse(intent)
+            case _:
+                return write_head(self._dialect.render(await self._carry_out(intent, body), head))
 
-    async def _carry_out(self, intent: Intent, body: RequestBody) -> Outcome:
+    async def _carry_out(
+        self, intent: Create | Concatenate | Append | ReadOffset | Terminate | Discover, body: RequestBody
+    ) -> Outcome:
         match intent:
             case Create():
                 created = await self._engine.create(intent, body)
+                structlog.contextvars.bind_contextvars(upload=created.upload.id)
+                return created
+            case Concatenate():
+                created = await self._engine.concatenate(intent)
                 structlog.contextvars.bind_contextvars(upload=created.upload.id)
                 return created
             case Append():
@@ -76,10 +95,6 @@ class UploadEndpoint:
                 return await self._engine.terminate(intent)
             case Discover():
                 return Discovered()
-            case Malformed():
-                raise await self._engine.refuse(intent)
-            case Read():
-                raise AssertionError("answered before")
             case _:
                 assert_never(intent)
 
