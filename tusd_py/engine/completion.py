@@ -53,9 +53,11 @@ class Completion:
         try:
             upload = await self._prepare(upload)
             await self.store.complete(upload)
-            upload = rules.after_completion(upload, self.lifetime, self.clock())
-            await self.store.save(upload)
-        except UploadRejectedError:
+            upload = await self._record_end(upload)
+        except (
+            UploadRejectedError,
+            UploadGoneError,
+        ):  # vetoed, or a partial was removed: no way to the end
             await self.store.save(replace(upload, state=UploadState.FAILED))
             raise
         except StoreError as error:
@@ -66,6 +68,16 @@ class Completion:
             await self._settle_finals_of(upload.id)
         else:
             self.emit(UploadFinished(upload=upload))
+        return upload
+
+    async def _record_end(self, upload: Upload) -> Upload:
+        """Put `complete` on record. If that fails, look: it may have been done and only not been told."""
+        upload = rules.after_completion(upload, self.lifetime, self.clock())
+        try:
+            await self.store.save(upload)
+        except StoreError:
+            if (await self.store.load(upload.id)).state is not UploadState.COMPLETE:
+                raise
         return upload
 
     async def _prepare(self, upload: Upload) -> Upload:

@@ -41,13 +41,23 @@ def unlink(path: str) -> None:
         os.unlink(path)
 
 
-def replace_with(path: str, content: bytes, *, unfinished: str, sync: bool) -> None:
-    """Temporary file, then rename: `path` has the old content or the new, never a part of it."""
-    with open(unfinished, "wb") as file:
+def write_new(path: str, content: bytes, *, sync: bool) -> None:
+    """Write a file of its own under that name.
+
+    What an interruption left there may be a second name of another file: written to in place, that one
+    would be torn.
+    """
+    unlink(path)
+    with open(path, "xb") as file:
         file.write(content)
         if sync:
             file.flush()
             os.fsync(file.fileno())
+
+
+def replace_with(path: str, content: bytes, *, unfinished: str, sync: bool) -> None:
+    """Temporary file, then rename: `path` has the old content or the new, never a part of it."""
+    write_new(unfinished, content, sync=sync)
     os.replace(unfinished, path)
 
 

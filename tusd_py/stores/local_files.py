@@ -10,7 +10,13 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, BinaryIO
 
-from tusd_py.core.errors import NameTakenError, StoreError, UploadGoneError, UploadNotFoundError
+from tusd_py.core.errors import (
+    NameTakenError,
+    RecordCorruptError,
+    StoreError,
+    UploadGoneError,
+    UploadNotFoundError,
+)
 from tusd_py.core.model import Upload, UploadKind, UploadState
 from tusd_py.stores.files import (
     copy,
@@ -21,6 +27,7 @@ from tusd_py.stores.files import (
     sync_directory,
     translated,
     unlink,
+    write_new,
 )
 from tusd_py.stores.local_layout import RECORD, UNFINISHED, Layout
 from tusd_py.stores.records import format_record, parse_record
@@ -58,6 +65,7 @@ class LocalFiles:
         """Empty data first, then the record: a crash in between leaves an id that nobody knows."""
         data = self.layout.data(upload.id)
         with translated():
+            self.check_identity()  # what goes into a foreign folder is not found again in ours
             try:
                 os.close(os.open(data, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666))
                 self._claim_record(upload, data)
@@ -70,9 +78,7 @@ class LocalFiles:
         record = self.layout.record(upload.id)
         claim = record + UNFINISHED
         try:
-            replace_with(
-                claim, format_record(upload), unfinished=claim + UNFINISHED, sync=self._syncs(upload)
-            )
+            write_new(claim, format_record(upload), sync=self._syncs(upload))
             move_without_replacing(claim, record)
         except BaseException:
             unlink(claim)
@@ -87,6 +93,7 @@ class LocalFiles:
                 size = self._measure(upload)
                 if size is not None:
                     return replace(upload, offset=size)
+            self.check_identity()
             raise UploadGoneError(upload_id)
 
     def save(self, upload: Upload) -> None:
@@ -111,19 +118,22 @@ class LocalFiles:
         """The record, at offset 0. UploadNotFoundError only when it is certain that there is none."""
         try:
             with open(self.layout.record(upload_id), "rb") as file:
-                return parse_record(file.read())
+                upload = parse_record(file.read())
         except FileNotFoundError:
             self.check_identity()
             raise UploadNotFoundError(upload_id) from None
+        if upload.id != upload_id:
+            raise RecordCorruptError(f"the record of {upload_id} speaks of {upload.id}")
+        return upload
 
     def check_identity(self) -> None:
-        """An unmounted or replaced folder holds no record, but says nothing about any upload."""
+        """An unmounted or replaced folder lacks everything, but that says nothing about our uploads."""
         if self._identify() != self._identity:
             raise StoreError("the storage folder is not the one of start-up")
 
-    def _identify(self) -> tuple[int, int]:
-        status = os.stat(self.layout.incoming)
-        return status.st_dev, status.st_ino
+    def _identify(self) -> tuple[tuple[int, int], ...]:
+        found = [os.stat(folder) for folder in (self.layout.incoming, self.layout.published)]
+        return tuple((status.st_dev, status.st_ino) for status in found)
 
     # -- bytes --------------------------------------------------------------------------------
 
@@ -222,10 +232,13 @@ class LocalFiles:
 
     def concatenate(self, upload: Upload, parts: Sequence[Upload]) -> None:
         """Copy the parts' bytes one behind the other, from the start whatever an earlier try left."""
-        data = self.layout.data(upload.id)
+        data, public = self.layout.data(upload.id), self.layout.public(upload)
         with translated():
-            if size_of(data) is None and size_of(self.layout.public(upload)) == upload.length:
+            size = size_of(data)
+            if size is None and size_of(public) == upload.length:
                 return  # joined and published before an interruption
+            if size is not None and os.path.exists(public) and os.path.samefile(data, public):
+                return  # joined, and linked: what is written now would be written to the published file
             target = os.open(data, os.O_WRONLY | os.O_CLOEXEC)
             try:
                 os.ftruncate(target, 0)
@@ -250,33 +263,38 @@ class LocalFiles:
 
     def publish(self, upload: Upload) -> None:
         """Give the whole file its public name. Every step may already have been done."""
-        data, public = self.layout.data(upload.id), self.layout.public(upload)
+        is_public = upload.kind is not UploadKind.PARTIAL
         with translated():
-            size = size_of(data)
-            if size is None and upload.kind is not UploadKind.PARTIAL and size_of(public) == upload.length:
-                return
-            if size != upload.length:
+            self.check_identity()
+            size = size_of(self.layout.data(upload.id))
+            if size is not None:
+                self._finish_whole(upload, size)
+            elif not is_public or size_of(self.layout.public(upload)) != upload.length:
                 self.read_record(upload.id)
-                raise StoreError(f"{size} bytes are stored of {upload.length}")
+                raise StoreError(f"upload {upload.id} has no bytes to publish")
             if self.durability is not Durability.OS:
-                sync_data(data)
-            if upload.kind is not UploadKind.PARTIAL:
-                self._link(data, public)
+                sync_directory(self.layout.published)
 
-    def _link(self, data: str, public: str) -> None:
+    def _finish_whole(self, upload: Upload, size: int) -> None:
+        data, public = self.layout.data(upload.id), self.layout.public(upload)
+        if size != upload.length:
+            raise StoreError(f"{size} bytes are stored of {upload.length}")
+        if self.durability is not Durability.OS:
+            sync_data(data)
+        if upload.kind is UploadKind.PARTIAL:
+            return
         try:
             move_without_replacing(data, public)
         except FileExistsError as error:
             if not os.path.samefile(data, public):
                 raise NameTakenError(f"{os.path.basename(public)} is taken") from error
             os.unlink(data)  # linked before an interruption
-        if self.durability is not Durability.OS:
-            sync_directory(self.layout.published)
 
     def delete(self, upload_id: str) -> None:
         """Published file, bytes, record, in this order: until the last step it can be done again."""
         with translated():
-            self.discard(self.read_record(upload_id))
+            upload = self.read_record(upload_id)
+            self.discard(upload)
             unlink(self.layout.record(upload_id) + UNFINISHED)
             unlink(self.layout.record(upload_id))
             if self.durability is not Durability.OS:
@@ -286,6 +304,7 @@ class LocalFiles:
         """Published file, bytes, mark; the record stays."""
         data, public = self.layout.data(upload.id), self.layout.public(upload)
         with translated():
+            self.check_identity()  # elsewhere there is nothing of it to remove
             if self._owns_public(upload, data, public):
                 unlink(public)
             unlink(data)
@@ -303,7 +322,7 @@ class LocalFiles:
             return True
         if os.path.exists(data):
             return os.path.exists(public) and os.path.samefile(data, public)
-        return upload.state is UploadState.COMPLETING
+        return upload.state in {UploadState.COMPLETING, UploadState.EXPIRED}
 
     # -- the whole ----------------------------------------------------------------------------
 
@@ -317,7 +336,8 @@ class LocalFiles:
         """Write and remove a byte where uploads arrive."""
         probe = os.path.join(self.layout.incoming, f".check-{os.getpid()}{UNFINISHED}")
         with translated():
-            with open(probe, "wb") as file:
-                file.write(b"\0")
-            unlink(probe)
             self.check_identity()
+            try:
+                write_new(probe, b"\0", sync=False)
+            finally:
+                unlink(probe)
