@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from tusd_py.core.outcomes import BodyEnd
+from tusd_py.web.connection import ordinal_of, take_trailing_fields
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from tusd_py.protocol.heads import Fields
 
 _CUT_FROM_OUTSIDE = {BodyEnd.SUPERSEDED, BodyEnd.SHUTDOWN}
 
@@ -24,6 +27,7 @@ class RequestBody:
     def __init__(self, request: web.Request, *, idle_timeout: float) -> None:
         self._request = request
         self._content = request.content
+        self._ordinal = ordinal_of(request)
         self._idle_timeout = idle_timeout
         self._waiting: asyncio.Timeout | None = None
         self._cut: BodyEnd | None = None
@@ -42,6 +46,16 @@ class RequestBody:
             self._cut = why
             if self._waiting is not None:
                 self._waiting.reschedule(asyncio.get_running_loop().time())
+
+    def trailing_fields(self) -> Fields | None:
+        """The fields behind a body that ended WHOLE, names in lower case; they can be asked for once.
+
+        None: the request announced no trailer (RFC 9110, 6.6.2) or sent none, the body is not over or
+        not whole, or the server is not run by our Runner.
+        """
+        if not self._is_over or self._cut is not None:
+            return None
+        return take_trailing_fields(self._request, self._ordinal)
 
     def chunks(self) -> AsyncIterator[bytes]:
         """See tusd_py.core.ports.Body.chunks. An iterator, not a generator: leaving it costs nothing."""

@@ -2,18 +2,69 @@
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from aiohttp import web
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from tusd_py.protocol.trailers import TrailerScanner
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from aiohttp.abc import AbstractStreamWriter
+    from aiohttp.http import RawRequestMessage
+    from aiohttp.streams import StreamReader
+    from aiohttp.web_protocol import _RequestFactory
+
+    from tusd_py.protocol.heads import Fields
 
 log = structlog.get_logger(__name__)
 
 
 class Connection(web.RequestHandler):
-    """One client connection. Requests that aiohttp cannot read are answered in our words."""
+    """One client connection. Requests that aiohttp cannot read are answered in our words.
 
-    __slots__ = ()
+    What a request sends behind its body is kept: see `take_trailing_fields`. `ordinal` is the number of
+    the request in hand, from 0; -1 before the first.
+    """
+
+    __slots__ = ("_trailers", "ordinal")
+
+    def __init__(self, manager: web.Server, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._trailers = TrailerScanner()
+        self.ordinal = -1
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came in. aiohttp calls this with b"", too, to go on with what it has."""
+        self._trailers.feed(data)  # first: when aiohttp ends a body, its trailer section has been seen
+        super().data_received(data)
+
+    def begin_request(self, message: RawRequestMessage) -> RawRequestMessage:
+        """Take the next request in hand; the head as its client sent it."""
+        self.ordinal = ordinal = self.ordinal + 1
+        fields = self._trailers.field_count(ordinal)
+        self._trailers.forget(ordinal)
+        if fields is not None and len(message.raw_headers) == fields + 1:
+            message = _without_first_field(message)
+        return message
+
+    def take_trailing_fields(self, ordinal: int) -> Fields | None:
+        """See TrailerScanner.take. Complete once aiohttp has ended the request's body."""
+        return self._trailers.take(ordinal)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send what is left of the answer."""
+        chunked = "Transfer-Encoding" in request.headers
+        if chunked and (self._trailers.lost or not request.content.is_eof()):
+            # Whether a trailer section came (see _without_first_field) could not be told any more.
+            resp.force_close()
+        return await super().finish_response(request, resp, start_time)
 
     def handle_error(
         self,
@@ -40,6 +91,28 @@ class Connection(web.RequestHandler):
         self._lingering_time = min(self._lingering_time, seconds)
 
 
+def _without_first_field(message: RawRequestMessage) -> RawRequestMessage:
+    """The head without what is not its own.
+
+    aiohttp's C parser (3.14) puts the last field of a trailer section before the fields of the next
+    request on the connection. Behind a proxy that may be the request of somebody else.
+    """
+    fields = CIMultiDict(islice(message.headers.items(), 1, None))
+    return message._replace(headers=CIMultiDictProxy(fields), raw_headers=message.raw_headers[1:])
+
+
+def ordinal_of(request: web.BaseRequest) -> int:
+    """The number of the request in hand on its connection; -1 where somebody else runs the application."""
+    return request.protocol.ordinal if isinstance(request.protocol, Connection) else -1
+
+
+def take_trailing_fields(request: web.BaseRequest, ordinal: int) -> Fields | None:
+    """See Connection.take_trailing_fields; None where somebody else runs the application."""
+    if isinstance(request.protocol, Connection):
+        return request.protocol.take_trailing_fields(ordinal)
+    return None
+
+
 def limit_lingering(request: web.Request, seconds: float) -> None:
     """See Connection.limit_lingering; without effect where somebody else runs the application."""
     if isinstance(request.protocol, Connection):
@@ -47,8 +120,30 @@ def limit_lingering(request: web.Request, seconds: float) -> None:
 
 
 class _Server(web.Server):
+    def __init__(self, application: web.Server, **options: Any) -> None:
+        super().__init__(
+            application.request_handler, request_factory=_numbering(application.request_factory), **options
+        )
+
     def __call__(self) -> web.RequestHandler:
         return Connection(self, loop=self._loop, **self._kwargs)
+
+
+def _numbering(make_request: _RequestFactory) -> _RequestFactory:
+    """`make_request`, which aiohttp calls once for each request in order, unreadable ones included."""
+
+    def make(
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: web.RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> web.BaseRequest:
+        if isinstance(protocol, Connection):
+            message = protocol.begin_request(message)
+        return make_request(message, payload, protocol, writer, task)
+
+    return make
 
 
 class Runner(web.AppRunner):
@@ -72,4 +167,4 @@ class Runner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        return _Server(made.request_handler, request_factory=made.request_factory, **self._handler_options)
+        return _Server(made, **self._handler_options)
