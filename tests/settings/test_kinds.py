@@ -30,6 +30,15 @@ def test_a_duration_has_units(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(86400, "1d"), (5400, "90m"), (7200, "2h"), (90, "90s"), (0.5, "500ms"), (0, "0s")],
+)
+def test_a_duration_is_shown_in_its_largest_whole_unit(seconds: float, text: str) -> None:
+    """What people read is what they would have written."""
+    assert format_duration(seconds) == text
+
+
 @pytest.mark.parametrize("text", ["", "s", "-1", "1 h", "1y", "1e3", "inf", "nan", "90S90", "٣"])
 def test_a_duration_is_read_whole(text: str) -> None:
     """What is not understood is refused, not guessed."""

@@ -35,6 +35,13 @@ def test_the_defaults_are_the_documented_ones() -> None:
         "max_local_file_size": 50 * MIB,
         "disable_download": False,
         "disable_termination": False,
+        "disable_concatenation": False,
+        "checksum_algorithms": ("sha1", "sha256", "sha512", "md5", "crc32"),
+        "expire_after": None,
+        "expiration": "sliding",
+        "finished_retention": None,
+        "remember_expired": 86400.0,
+        "gc_interval": 600.0,
         "disable_cors": False,
         "cors_allow_origin": re.compile(".*"),
         "cors_allow_credentials": False,
@@ -109,6 +116,13 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "max_local_file_size": ("2 MB", 2_000_000),
     "disable_download": ("1", True),
     "disable_termination": ("on", True),
+    "disable_concatenation": ("true", True),
+    "checksum_algorithms": ("sha1, crc32,", ("sha1", "crc32")),
+    "expire_after": ("7d", 604800.0),
+    "expiration": ("absolute", "absolute"),
+    "finished_retention": ("30d", 2592000.0),
+    "remember_expired": ("0", 0.0),
+    "gc_interval": ("1h30m", 5400.0),
     "disable_cors": ("True", True),
     "cors_allow_origin": (r"https://(www\.)?example\.org", re.compile(r"https://(www\.)?example\.org")),
     "cors_allow_credentials": ("true", True),
@@ -207,6 +221,28 @@ def test_a_switch_of_the_file_can_be_turned_off_again() -> None:
 def test_the_last_of_a_repeated_flag_wins() -> None:
     """A wrapper script can be given another value behind its own."""
     assert load_settings(["--port", "1", "--port", "2"]).port == 2
+
+
+@pytest.mark.parametrize("name", ["expire_after", "finished_retention"])
+@pytest.mark.parametrize("never", ["''", "0", "'0'", "0.0", "'0s'"])
+def test_a_lifespan_of_nothing_is_never(name: str, never: str) -> None:
+    """Empty and 0 switch it off, in every way of writing them: no upload ends the moment it begins."""
+    config = write_config(f"{name} = {never}")
+
+    assert getattr(load_settings(["--config", config]), name) is None
+
+
+def test_a_lifespan_of_the_file_can_be_switched_off_by_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty variable takes back what the file says."""
+    monkeypatch.setenv("TUSD_PY_FINISHED_RETENTION", "")
+    config = write_config("finished_retention = '30d'")
+
+    assert load_settings(["--config", config]).finished_retention is None
+
+
+def test_an_empty_list_of_algorithms_is_a_choice() -> None:
+    """It turns checksums off; the default is all that can be computed."""
+    assert load_settings(["--checksum-algorithms", ""]).checksum_algorithms == ()
 
 
 @pytest.mark.parametrize("name", ["unix_sock", "tls_certificate", "tls_key"])

@@ -9,6 +9,7 @@ from tusd_py.settings import load_settings
 
 DURATION = "is not a duration such as 90, 90s, 500ms, 15m, 2h or 7d"
 SIZE = "is not a size such as 1048576, 512KiB, 50MiB or 2GB"
+ALGORITHMS = "is not a list of sha1, sha256, sha512, md5, crc32, each once and sha1 among them, or empty"
 APART = "two separate paths are needed, such as /files/ and /uploads/"
 PAIR = "as well; give both, or neither for plain HTTP"
 LISTED = "no such setting; `tusd-py serve --help` lists them all"
@@ -54,6 +55,19 @@ LISTED = "no such setting; `tusd-py serve --help` lists them all"
             ["--cors-max-age", "500ms"],
             f"--cors-max-age: '500ms' {DURATION}, in whole seconds",
         ),
+        (["--checksum-algorithms", "sha256"], f"--checksum-algorithms: 'sha256' {ALGORITHMS}"),
+        (["--checksum-algorithms", "sha1,md4"], f"--checksum-algorithms: 'sha1,md4' {ALGORITHMS}"),
+        (["--checksum-algorithms", "SHA1"], f"--checksum-algorithms: 'SHA1' {ALGORITHMS}"),
+        (["--checksum-algorithms", "sha1,sha1"], f"--checksum-algorithms: 'sha1,sha1' {ALGORITHMS}"),
+        (["--expiration", "never"], "--expiration: 'never' is not one of sliding, absolute"),
+        (["--expire-after", "-1"], f"--expire-after: '-1' {DURATION}, up to 36500d; 0 is never"),
+        (["--expire-after", "never"], f"--expire-after: 'never' {DURATION}, up to 36500d; 0 is never"),
+        (
+            ["--finished-retention", "36501d"],
+            f"--finished-retention: '36501d' {DURATION}, up to 36500d; 0 is never",
+        ),
+        (["--remember-expired", ""], f"--remember-expired: '' {DURATION}, up to 36500d"),
+        (["--gc-interval", "36501d"], f"--gc-interval: '36501d' {DURATION}, up to 36500d"),
         (
             ["--tls-certificate", "c.pem"],
             f"--tls-certificate: needs tls_key {PAIR}",
@@ -154,6 +168,14 @@ def test_a_variable_of_another_program_is_left_alone(monkeypatch: pytest.MonkeyP
         (
             "shutdown_timeout = true",
             f"shutdown_timeout in tusd.toml: True {DURATION}",
+        ),
+        (
+            "finished_retention = false",
+            f"finished_retention in tusd.toml: False {DURATION}, up to 36500d; 0 is never",
+        ),
+        (
+            "expire_after = []",
+            f"expire_after in tusd.toml: [] {DURATION}, up to 36500d; 0 is never",
         ),
         ("tls_key = 'k'", f"tls_key in tusd.toml: needs tls_certificate {PAIR}"),
     ],

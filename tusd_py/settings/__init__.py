@@ -4,7 +4,15 @@ Nothing else in the package reads flags, the environment or the configuration fi
 """
 
 from tusd_py.settings.fields import Settings, SettingsError
-from tusd_py.settings.flags import help_text
-from tusd_py.settings.load import load_settings
+from tusd_py.settings.flags import CommandLine, Option, help_text
+from tusd_py.settings.load import load_command, load_settings
 
-__all__ = ["Settings", "SettingsError", "help_text", "load_settings"]
+__all__ = [
+    "CommandLine",
+    "Option",
+    "Settings",
+    "SettingsError",
+    "help_text",
+    "load_command",
+    "load_settings",
+]

@@ -11,15 +11,19 @@ from pydantic import ByteSize, Field, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tusd_py.core.checksums import ALGORITHMS
 from tusd_py.core.errors import TusdError
 from tusd_py.settings.kinds import (
     MIB,
+    Algorithms,
     ChunkSize,
     Durability,
     Duration,
+    Expiration,
     Folder,
     Host,
     Kind,
+    Lifespan,
     LogFormat,
     LogLevel,
     Loop,
@@ -29,6 +33,7 @@ from tusd_py.settings.kinds import (
     Pattern,
     Port,
     Size,
+    Span,
     Switch,
     TlsMode,
     UrlPath,
@@ -55,6 +60,7 @@ _storage = partial(_setting, "Storage")
 _limits = partial(_setting, "Limits")
 _features = partial(_setting, "Features")
 _cors = partial(_setting, "Browsers on other sites (CORS)")
+_cleaning = partial(_setting, "Expiration and cleaning up")
 _times = partial(_setting, "Times")
 _running = partial(_setting, "Running")
 
@@ -125,6 +131,43 @@ class Settings(BaseSettings):
     )
     disable_termination: Switch = _features(
         False, "Refuse DELETE: clients cannot remove uploads, and the extension is not advertised."
+    )
+    disable_concatenation: Switch = _features(
+        False,
+        "Refuse Upload-Concat: no upload is made of others, so clients cannot send the parts of a file in"
+        " parallel, and the extension is not advertised.",
+    )
+    checksum_algorithms: Algorithms = _features(
+        tuple(ALGORITHMS),
+        "What clients may state the checksum of a chunk in. sha1 has to be among them. An empty list turns"
+        " checksums off.",
+    )
+
+    expire_after: Lifespan = _cleaning(
+        None,
+        "How long an upload may stay unfinished. Then it is refused with 410, and its bytes are removed. A"
+        " part of a joined upload lives as long, finished or not. 0 is never.",
+    )
+    expiration: Expiration = _cleaning(
+        "sliding",
+        "What expire-after counts from: sliding is from the last request that brought bytes, absolute from"
+        " the creation.",
+    )
+    finished_retention: Lifespan = _cleaning(
+        None,
+        "DELETES FINISHED FILES this long after they were finished. It is the only setting that does: while"
+        " it is 0, as it is unless you say otherwise, no finished file is ever removed. It holds for what"
+        " is finished while it is set.",
+    )
+    remember_expired: Span = _cleaning(
+        86400.0,
+        "How long an upload that has expired is remembered: its address answers 410 until then, and 404"
+        " after.",
+    )
+    gc_interval: Span = _cleaning(
+        600.0,
+        "How often the server removes what has expired and what a crash left behind, and finishes what a"
+        " crash interrupted. 0 is never: `tusd-py gc` does it when it is called.",
     )
 
     disable_cors: Switch = _cors(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import textwrap
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tusd_py.settings.fields import (
@@ -21,6 +22,35 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 CONFIG_FLAG, CONFIG_VARIABLE = "--config", f"{ENV_PREFIX}CONFIG"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """A flag that belongs to one command and is no setting: it says what to do this once.
+
+    Without `choices` it stands alone; with them it takes one of these words.
+    """
+
+    name: str
+    description: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandLine:
+    """What one command understands: its `options`, and the flags of some of the settings."""
+
+    command: str
+    introduction: str
+    examples: str
+    options: tuple[Option, ...] = ()
+    settings: tuple[str, ...] = tuple(Settings.model_fields)
+
+    def flags(self) -> list[str]:
+        """Every name that may stand behind --, as a field would be called."""
+        return ["config", *(option.name for option in self.options), *self.settings]
+
+
 _INTRODUCTION = """\
 Serve resumable uploads (tus 1.0.0) and the files they become.
 
@@ -33,6 +63,7 @@ Examples:
   tusd-py serve --port 9000 --upload-dir /srv/uploads --max-local-file-size 2GiB
   tusd-py serve --config /etc/tusd-py.toml --behind-proxy
 """
+SERVE = CommandLine(command="serve", introduction=_INTRODUCTION, examples=_EXAMPLES)
 
 
 class _Layout(argparse.RawDescriptionHelpFormatter):
@@ -45,29 +76,42 @@ class _Layout(argparse.RawDescriptionHelpFormatter):
         return [line for paragraph in text.split("\n") for line in textwrap.wrap(paragraph, width)]
 
 
-def help_text() -> str:
-    """What `tusd-py serve --help` prints: every flag with its variable and default, in groups."""
-    return _build_parser().format_help()
+def help_text(line: CommandLine = SERVE) -> str:
+    """What a command's `--help` prints: every flag with its variable and default, in groups."""
+    return _build_parser(line).format_help()
 
 
-def parse_flags(argv: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+def parse_flags(argv: Sequence[str], line: CommandLine = SERVE) -> tuple[dict[str, str], list[str]]:
     """The flags given, by field name (and `config`), still as text; and the words not understood.
 
-    Raises SettingsError for a flag without its value.
+    Raises SettingsError for a flag without its value, and for an option with one it does not take.
     """
     try:
-        flags, rest = _build_parser().parse_known_args(list(argv))
+        flags, rest = _build_parser(line).parse_known_args(list(argv))
     except argparse.ArgumentError as error:
-        raise SettingsError(f"{error.argument_name}: no value given; a value has to follow it") from None
-    return vars(flags), rest
+        raise SettingsError(f"{error.argument_name}: {_problem_with(error.argument_name, line)}") from None
+    given = vars(flags)
+    for option in line.options:
+        if option.choices and given.get(option.name, option.choices[0]) not in option.choices:
+            raise SettingsError(
+                f"{flag_of(option.name)}: {given[option.name]!r} is not one of {', '.join(option.choices)}"
+            )
+    return given, rest
 
 
-def _build_parser() -> argparse.ArgumentParser:
+def _problem_with(flag: str | None, line: CommandLine) -> str:
+    if flag in {flag_of(option.name) for option in line.options if not option.choices}:
+        return "takes no value"
+    return "no value given; a value has to follow it"
+
+
+def _build_parser(line: CommandLine) -> argparse.ArgumentParser:
+    options = "".join(f" [{flag_of(option.name)}{_value_of(option)}]" for option in line.options)
     parser = argparse.ArgumentParser(
-        prog="tusd-py serve",
-        usage="tusd-py serve [--help] [--config FILE] [--FLAG VALUE ...]",
-        description=_INTRODUCTION,
-        epilog=_EXAMPLES,
+        prog=f"tusd-py {line.command}",
+        usage=f"tusd-py {line.command} [--help]{options} [--config FILE] [--FLAG VALUE ...]",
+        description=line.introduction,
+        epilog=line.examples,
         formatter_class=_Layout,
         argument_default=argparse.SUPPRESS,
         add_help=False,
@@ -75,16 +119,30 @@ def _build_parser() -> argparse.ArgumentParser:
         exit_on_error=False,
     )
     general = parser.add_argument_group("General")
+    for option in line.options:
+        _add_option(general, option)
     general.add_argument(
         CONFIG_FLAG, metavar="FILE", help=f"Read settings from this TOML file.\n[{CONFIG_VARIABLE}]"
     )
     groups: dict[str, argparse._ArgumentGroup] = {}
-    for name, field in Settings.model_fields.items():
-        title = group_of(field)
+    for name in line.settings:
+        title = group_of(Settings.model_fields[name])
         if title not in groups:
             groups[title] = parser.add_argument_group(title)
         _add_flag(groups[title], name)
     return parser
+
+
+def _value_of(option: Option) -> str:
+    return f" {'|'.join(option.choices)}" if option.choices else ""
+
+
+def _add_option(group: argparse._ArgumentGroup, option: Option) -> None:
+    flag, text = flag_of(option.name), option.description
+    if option.choices:
+        group.add_argument(flag, metavar="|".join(option.choices), help=text)
+    else:
+        group.add_argument(flag, action="store_const", const="true", help=text)
 
 
 def _add_flag(group: argparse._ArgumentGroup, name: str) -> None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
 from pydantic_settings import NoDecode
 
+from tusd_py.core.checksums import ALGORITHMS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -29,6 +31,8 @@ class Kind:
 
 
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST = 36500 * 86400.0
+"""A century: what is added to a date stays a date."""
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|[smhd])")
 _DURATION = re.compile(rf"(?:{_DURATION_PART.pattern})+")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
@@ -54,6 +58,9 @@ def parse_duration(value: object) -> float:
 
 def format_duration(seconds: float) -> str:
     """The short form of a number of seconds, which `parse_duration` reads back."""
+    for unit in ("d", "h", "m"):
+        if seconds and seconds % _DURATION_UNITS[unit] == 0:
+            return f"{seconds / _DURATION_UNITS[unit]:g}{unit}"
     return f"{seconds:g}s" if seconds >= 1 or not seconds else f"{seconds * 1000:g}ms"
 
 
@@ -83,6 +90,14 @@ def _parse_whole_seconds(value: object) -> int:
     if not seconds.is_integer():
         raise ValueError("not whole seconds")
     return int(seconds)
+
+
+def _parse_lifespan(value: object) -> float | None:
+    """Seconds; None for `""` and 0, which both say that it never ends."""
+    seconds = 0.0 if value is None or value == "" else parse_duration(value)
+    if not 0 <= seconds <= _LONGEST:
+        raise ValueError("not a time that uploads live")
+    return seconds or None
 
 
 def _check_not_empty(value: object) -> object:
@@ -116,6 +131,19 @@ def _check_names(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _check_algorithms(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not ALGORITHMS.keys() >= set(names) or len(set(names)) < len(names):
+        raise ValueError("not algorithms, each once")
+    # tus 1.0.0, Checksum: the server MUST support at least sha1.
+    if names and "sha1" not in names:
+        raise ValueError("no sha1")
+    return names
+
+
+def _format_lifespan(seconds: float | None) -> str:
+    return "" if seconds is None else format_duration(seconds)
+
+
 def _format_switch(value: object) -> str:
     return "true" if value else "false"
 
@@ -146,6 +174,7 @@ _TLS_MODE = Literal["tls12", "tls12-strong", "tls13"]
 _LOG_FORMAT = Literal["auto", "text", "json"]
 _LOG_LEVEL = Literal["debug", "info", "warning", "error"]
 _LOOP = Literal["auto", "asyncio", "uvloop"]
+_EXPIRATION = Literal["sliding", "absolute"]
 
 Host = Annotated[str, Field(pattern=r"^[^\s/]+$"), Kind(metavar="HOST", accepted="a host name or address")]
 Port = Annotated[
@@ -162,6 +191,22 @@ Duration = Annotated[
 ]
 Patience = Annotated[
     float, BeforeValidator(parse_duration), Field(ge=0), _TIME(accepted=f"{_DURATION_TEXT}")
+]
+Lifespan = Annotated[
+    float | None,
+    BeforeValidator(_parse_lifespan),
+    Kind(
+        metavar="TIME",
+        unit="seconds",
+        accepted=f"{_DURATION_TEXT}, up to 36500d; 0 is never",
+        format=_format_lifespan,
+    ),
+]
+Span = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    Field(ge=0, le=_LONGEST),
+    _TIME(accepted=f"{_DURATION_TEXT}, up to 36500d"),
 ]
 WholeSeconds = Annotated[
     int,
@@ -198,11 +243,23 @@ Names = Annotated[
     AfterValidator(_check_names),
     Kind(metavar="NAMES", accepted="a list of names separated by commas", format=_format_names),
 ]
+Algorithms = Annotated[
+    tuple[str, ...],
+    NoDecode,
+    BeforeValidator(_split_names),
+    AfterValidator(_check_algorithms),
+    Kind(
+        metavar="NAMES",
+        accepted=f"a list of {', '.join(ALGORITHMS)}, each once and sha1 among them, or empty",
+        format=_format_names,
+    ),
+]
 Pattern = Annotated[
     re.Pattern[str], Kind(metavar="REGEX", accepted="a regular expression", format=_format_pattern)
 ]
 Switch = Annotated[bool, Kind(metavar="true|false", accepted="true or false", format=_format_switch)]
 Durability = Annotated[_DURABILITY, _one_of(_DURABILITY)]
+Expiration = Annotated[_EXPIRATION, _one_of(_EXPIRATION)]
 TlsMode = Annotated[_TLS_MODE, _one_of(_TLS_MODE)]
 LogFormat = Annotated[_LOG_FORMAT, _one_of(_LOG_FORMAT)]
 LogLevel = Annotated[_LOG_LEVEL, _one_of(_LOG_LEVEL)]

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource
 
 from tusd_py.settings.fields import ENV_PREFIX, Settings, SettingsError, flag_of, kind_of, variable_of
-from tusd_py.settings.flags import CONFIG_FLAG, CONFIG_VARIABLE, parse_flags
+from tusd_py.settings.flags import CONFIG_FLAG, CONFIG_VARIABLE, SERVE, CommandLine, parse_flags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,22 +50,32 @@ def load_settings(argv: Sequence[str]) -> Settings:
     Raises SettingsError for the first thing that is wrong, unknown names included: a misspelt setting
     must not be a silently missing one.
     """
-    flags = _read_flags(argv)
+    return load_command(SERVE, argv)[0]
+
+
+def load_command(line: CommandLine, argv: Sequence[str]) -> tuple[Settings, dict[str, str]]:
+    """The settings in force for one of the commands, and the options given to it, by name.
+
+    The environment and the file may hold any setting: they are the server's, and shared. Raises
+    SettingsError as `load_settings` does.
+    """
+    flags = _read_flags(argv, line)
+    options = {option.name: flags.pop(option.name) for option in line.options if option.name in flags}
     environment = _read_environment()
     config, source = _choose_config(flags)
     file = _read_file(config, source) if config is not None else {}
     layers = _Layers(flags=flags, environment=environment, file=file, file_name=config or "")
     try:
-        return Settings(**layers.merged())
+        return Settings(**layers.merged()), options
     except ValidationError as error:
         raise SettingsError(_explain(error.errors()[0], layers)) from None
 
 
-def _read_flags(argv: Sequence[str]) -> dict[str, Any]:
-    flags, rest = parse_flags(argv)
+def _read_flags(argv: Sequence[str], line: CommandLine) -> dict[str, Any]:
+    flags, rest = parse_flags(argv, line)
     for word in (word for word in rest if word.startswith("-")):
         flag = word.partition("=")[0]
-        raise SettingsError(f"{flag}: no such flag{_suggest(flag, flag_of)}")
+        raise SettingsError(f"{flag}: no such flag{_suggest(flag, flag_of, line)}")
     if rest:
         raise SettingsError(f"{rest[0]!r}: an argument nobody asked for; flags begin with --")
     return flags
@@ -107,7 +117,9 @@ def _explain(error: ErrorDetails, layers: _Layers) -> str:
     )
 
 
-def _suggest(word: str, spell: Callable[[str], str]) -> str:
+def _suggest(word: str, spell: Callable[[str], str], line: CommandLine = SERVE) -> str:
     name = word.lower().removeprefix(ENV_PREFIX.lower()).lstrip("-").replace("-", "_")
-    close = difflib.get_close_matches(name, ("config", *Settings.model_fields), n=1)
-    return f"; did you mean {spell(close[0])}?" if close else "; `tusd-py serve --help` lists them all"
+    close = difflib.get_close_matches(name, line.flags(), n=1)
+    if close:
+        return f"; did you mean {spell(close[0])}?"
+    return f"; `tusd-py {line.command} --help` lists them all"
