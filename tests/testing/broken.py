@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tusd_py.core.errors import NameTakenError
+from tusd_py.core.model import UploadKind
 from tusd_py.locks.memory import MemoryLocker
 from tusd_py.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from tusd_py.core.model import Upload
@@ -22,8 +23,8 @@ class AppendMode(MemoryStore):
     """Writes at the end of what is there, as a file opened with `a` does."""
 
     @asynccontextmanager
-    async def append(self, upload: Upload) -> AsyncIterator[Appender]:
-        async with super().append(await self.load(upload.id)) as appender:
+    async def append(self, upload: Upload, *, atomic: bool = False) -> AsyncIterator[Appender]:
+        async with super().append(await self.load(upload.id), atomic=atomic) as appender:
             yield appender
 
 
@@ -46,8 +47,8 @@ class Believing(MemoryStore):
         return self._records[upload_id]
 
     @asynccontextmanager
-    async def append(self, upload: Upload) -> AsyncIterator[Appender]:
-        async with super().append(upload) as appender:
+    async def append(self, upload: Upload, *, atomic: bool = False) -> AsyncIterator[Appender]:
+        async with super().append(upload, atomic=atomic) as appender:
             yield appender
         measured = await super().load(upload.id)
         self._records[upload.id] = replace(self._records[upload.id], offset=measured.offset)
@@ -59,6 +60,54 @@ class Forgetful(MemoryStore):
     async def complete(self, upload: Upload) -> None:
         await super().complete(upload)
         del self._records[upload.id]
+
+
+class Eager(MemoryStore):
+    """Writes through, whatever was said about the whole chunk."""
+
+    @asynccontextmanager
+    async def append(self, upload: Upload, *, atomic: bool = False) -> AsyncIterator[Appender]:
+        async with super().append(upload) as appender:
+            yield appender
+
+
+class Unordered(MemoryStore):
+    """Joins each part once, in the order of their ids."""
+
+    async def concatenate(self, upload: Upload, parts: Sequence[Upload]) -> None:
+        once = {part.id: part for part in parts}
+        await super().concatenate(upload, [once[part_id] for part_id in sorted(once)])
+
+
+class Greedy(MemoryStore):
+    """Takes the parts along, to save room."""
+
+    async def concatenate(self, upload: Upload, parts: Sequence[Upload]) -> None:
+        await super().concatenate(upload, parts)
+        for part_id in {part.id for part in parts}:
+            await self.delete(part_id)
+
+
+class Showy(MemoryStore):
+    """Publishes partials like any other upload."""
+
+    async def complete(self, upload: Upload) -> None:
+        await super().complete(replace(upload, kind=UploadKind.REGULAR))
+
+
+class Hoarding(MemoryStore):
+    """Leaves everything where it is."""
+
+    async def discard(self, upload: Upload) -> None:
+        await self.load(upload.id)
+
+
+class Leaderless(MemoryStore):
+    """Everybody leads."""
+
+    @asynccontextmanager
+    async def lead(self) -> AsyncIterator[bool]:
+        yield True
 
 
 class Open:

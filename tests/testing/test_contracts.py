@@ -10,11 +10,17 @@ import pytest
 from tests.testing.broken import (
     AppendMode,
     Believing,
+    Eager,
     Forgetful,
+    Greedy,
+    Hoarding,
+    Leaderless,
     Mute,
     Open,
     Replacing,
     Rude,
+    Showy,
+    Unordered,
 )
 from tusd_py.locks.memory import MemoryLocker
 from tusd_py.stores.memory import MemoryStore
@@ -89,6 +95,19 @@ async def test_a_sound_locker_passes_the_whole_suite() -> None:
         (Believing, "the_offset_never_goes_back"),
         (Forgetful, "a_complete_upload_stays_loadable"),
         (Forgetful, "a_crash_after_publishing_is_made_good"),
+        (Eager, "an_atomic_append_counts_from_its_commit"),
+        (Eager, "an_atomic_append_left_without_commit_is_discarded"),
+        (Eager, "an_exception_discards_an_atomic_append"),
+        (Eager, "cancelling_discards_an_atomic_append"),
+        (Unordered, "the_join_keeps_the_order"),
+        (Unordered, "a_part_may_be_repeated"),
+        (Greedy, "the_parts_stay_as_they_are"),
+        (Greedy, "several_finals_share_a_part"),
+        (Showy, "a_partial_is_never_published"),
+        (Hoarding, "discard_removes_the_bytes"),
+        (Hoarding, "a_crash_before_the_discard_is_made_good"),
+        (Leaderless, "one_at_a_time_leads"),
+        (Leaderless, "the_lead_is_free_after_an_exception"),
     ],
 )
 async def test_a_broken_store_is_caught_by_the_rule_it_breaks(kind: type[MemoryStore], rule: str) -> None:
@@ -125,6 +144,7 @@ async def test_the_whole_suite_tells_every_broken_rule() -> None:
         "surplus_is_cut_before_writing",
         "surplus_is_cut_even_without_a_write",
         "an_append_never_leaves_a_hole",
+        "an_atomic_append_cuts_the_surplus_too",
     }
     assert "nothing of the old tail is left behind it" in str(caught.value)
 

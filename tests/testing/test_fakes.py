@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tusd_py.core.errors import StorageFullError, StoreError
+from tusd_py.core.checksums import Checksum
+from tusd_py.core.errors import InvalidChecksumError, StorageFullError, StoreError
 from tusd_py.core.events import UploadCreated, UploadFinished
 from tusd_py.core.model import UploadState
 from tusd_py.core.outcomes import BodyEnd
 from tusd_py.stores.memory import MemoryStore
 from tusd_py.testing import After, FaultyStore, ManualClock, RecordingSink, ScriptedBody
-from tusd_py.testing.kit import begin_completion, content, ids, make_upload, put, read, start
+from tusd_py.testing.kit import begin_completion, content, ids, make_upload, put, read, start, start_joined
 
 
 async def drain(body: ScriptedBody) -> bytes:
@@ -170,6 +171,75 @@ async def test_an_append_fails_at_the_scripted_step(
         await put(FaultyStore(inner, **faults), "one", b"abc", b"def")
 
     assert await content(inner) == stored
+
+
+async def test_a_scripted_trailer_follows_the_body() -> None:
+    """Body.trailing_checksum gives what came after the bytes."""
+    checksum = Checksum(algorithm="sha1", digest=b"x" * 20)
+    body = ScriptedBody([b"data"], trailer=checksum)
+
+    await drain(body)
+
+    assert body.trailing_checksum() == checksum
+
+
+async def test_a_body_without_a_trailer_says_so() -> None:
+    """Body.trailing_checksum raises InvalidChecksumError when none came."""
+    body = ScriptedBody([b"data"])
+    await drain(body)
+
+    with pytest.raises(InvalidChecksumError, match="missing"):
+        body.trailing_checksum()
+
+
+@pytest.mark.parametrize(
+    ("faults", "stored"),
+    [
+        ({"write": [None, StorageFullError("x")]}, b""),
+        ({"commit": [StoreError("x")]}, b""),
+        ({"commit": [After(StoreError("x"))]}, b"abcdef"),
+    ],
+)
+async def test_an_atomic_append_fails_whole(
+    faults: dict[str, list[StoreError | None]], stored: bytes
+) -> None:
+    """A fault before the commit leaves nothing, one behind it everything."""
+    inner = MemoryStore()
+    await inner.create(make_upload("one"))
+
+    with pytest.raises(StoreError):
+        await put(FaultyStore(inner, **faults), "one", b"abc", b"def", atomic=True)
+
+    assert await content(inner) == stored
+
+
+async def test_joining_and_cleaning_up_fail_as_scripted() -> None:
+    """concatenate, discard, examine, repair and lead obey the script: once the fault, then the deed."""
+    calls = ("concatenate", "discard", "examine", "repair", "lead")
+    inner = MemoryStore()
+    final, parts = await start_joined(inner, {"a": b"ab", "b": b"cd"})
+    store = FaultyStore(inner, **{call: [StoreError(f"at {call}")] for call in calls})
+
+    with pytest.raises(StoreError, match="at concatenate"):
+        await store.concatenate(final, parts)
+    with pytest.raises(StoreError, match="at discard"):
+        await store.discard(parts[0])
+    with pytest.raises(StoreError, match="at examine"):
+        [finding async for finding in store.examine()]
+    findings = [finding async for finding in store.examine()]
+    with pytest.raises(StoreError, match="at repair"):
+        await store.repair(findings[0])
+    with pytest.raises(StoreError, match="at lead"):
+        async with store.lead():
+            pass
+    await store.concatenate(final, parts)
+    async with store.lead() as leads:
+        pass
+
+    assert store.left == {}
+    assert [finding.subject for finding in findings] == ["one"]
+    assert await content(inner) == b"abcd"
+    assert leads is True
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,16 @@ from tusd_py.core.errors import (
     NameTakenError,
     StorageFullError,
     StoreError,
+    UploadGoneError,
     UploadNotFoundError,
 )
+from tusd_py.core.findings import Finding, FindingKind
+from tusd_py.core.model import Upload, UploadKind, UploadState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
     from typing import BinaryIO
 
-    from tusd_py.core.model import Upload
     from tusd_py.core.ports import Appender, Reader
 
 
@@ -28,7 +30,11 @@ def _now() -> datetime:
 
 @dataclass(slots=True)
 class _File:
+    """The bytes of the upload `owner`. `staged` is what an atomic append has not committed."""
+
+    owner: str
     data: bytearray = field(default_factory=bytearray)
+    staged: bytearray = field(default_factory=bytearray)
     modified_at: datetime = field(default_factory=_now)
 
 
@@ -53,16 +59,19 @@ class _MemoryReader:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _MemoryAppender:
     stored: _File
+    target: bytearray
     fitting: Callable[[int], int]
 
     async def write(self, data: bytes) -> None:
         fitting = self.fitting(len(data))
-        self.stored.data += data[:fitting]
+        self.target.extend(data[:fitting])
         self.stored.modified_at = _now()
         if fitting < len(data):
             raise StorageFullError(f"{len(data) - fitting} bytes did not fit")
 
     async def commit(self) -> int:
+        self.stored.data += self.stored.staged
+        self.stored.staged.clear()
         return len(self.stored.data)
 
 
@@ -79,6 +88,7 @@ class MemoryStore:
         self._records: dict[str, Upload] = {}
         self._incoming: dict[str, _File] = {}
         self._published: dict[str, _File] = {}
+        self._is_led = False
 
     @property
     def published(self) -> dict[str, bytes]:
@@ -90,11 +100,13 @@ class MemoryStore:
         if upload.id in self._records:
             raise StoreError(f"upload {upload.id} exists already")
         self._records[upload.id] = upload
-        self._incoming[upload.id] = _File()
+        self._incoming[upload.id] = _File(upload.id)
 
     async def load(self, upload_id: str) -> Upload:
         """The record with the size of the data as its offset."""
         record = self._record(upload_id)
+        if record.state is UploadState.EXPIRED:
+            return replace(record, offset=0)
         return replace(record, offset=len(self._find(record).data))
 
     async def save(self, upload: Upload) -> None:
@@ -103,7 +115,7 @@ class MemoryStore:
         self._records[upload.id] = upload
 
     @asynccontextmanager
-    async def append(self, upload: Upload) -> AsyncIterator[Appender]:
+    async def append(self, upload: Upload, *, atomic: bool = False) -> AsyncIterator[Appender]:
         """Write from `upload.offset` on; StoreError where that would leave a hole, or is published."""
         self._record(upload.id)
         stored = self._incoming.get(upload.id)
@@ -114,16 +126,42 @@ class MemoryStore:
         if upload.offset < len(stored.data):
             del stored.data[upload.offset :]
             stored.modified_at = _now()
-        yield _MemoryAppender(stored=stored, fitting=self._fitting)
+        target = stored.staged if atomic else stored.data
+        try:
+            yield _MemoryAppender(stored=stored, target=target, fitting=self._fitting)
+        finally:
+            stored.staged.clear()
+
+    async def concatenate(self, upload: Upload, parts: Sequence[Upload]) -> None:
+        """Replace the data by that of the parts; after `complete` there is nothing left to do."""
+        self._record(upload.id)
+        stored = self._incoming.get(upload.id)
+        if stored is None:
+            return
+        if any(part.id not in self._incoming for part in parts):
+            raise UploadGoneError(upload.id)
+        joined = b"".join(self._incoming[part.id].data for part in parts)
+        stored.data.clear()
+        if self._fitting(len(joined)) < len(joined):
+            raise StorageFullError(f"{len(joined)} bytes do not fit")
+        stored.data += joined
+        stored.modified_at = _now()
 
     async def complete(self, upload: Upload) -> None:
         """Move the data under `upload.name`; a repetition finds it there and changes nothing."""
         self._record(upload.id)
-        if upload.id not in self._incoming:
+        if upload.id not in self._incoming or upload.kind is UploadKind.PARTIAL:
             return
         if upload.name in self._published:
             raise NameTakenError(f"{upload.name} belongs to another upload")
         self._published[upload.name] = self._incoming.pop(upload.id)
+
+    async def discard(self, upload: Upload) -> None:
+        """Forget the bytes; what another upload published under its name stays."""
+        self._incoming.pop(upload.id, None)
+        published = self._published.get(upload.name)
+        if published is not None and published.owner == upload.id:
+            del self._published[upload.name]
 
     @asynccontextmanager
     async def open(self, upload: Upload) -> AsyncIterator[Reader]:
@@ -135,15 +173,38 @@ class MemoryStore:
 
     async def delete(self, upload_id: str) -> None:
         """Forget the upload; what another upload published under its name stays."""
-        record = self._record(upload_id)
-        if self._incoming.pop(upload_id, None) is None:
-            del self._published[record.name]
+        await self.discard(self._record(upload_id))
         del self._records[upload_id]
 
     async def list(self) -> AsyncIterator[str]:
         """The ids as they are when the listing begins."""
         for upload_id in tuple(self._records):
             yield upload_id
+
+    async def examine(self) -> AsyncIterator[Finding]:
+        """Without a disk little can go wrong: bytes may be lost, and a completion interrupted."""
+        for record in tuple(self._records.values()):
+            finding = self._examine(record)
+            if finding is not None:
+                yield finding
+
+    async def repair(self, finding: Finding) -> None:
+        """Forget an open upload that has no bytes any more; the rest the engine finishes."""
+        lost = finding.kind is FindingKind.RECORD_WITHOUT_DATA and finding.is_repairable
+        if lost and finding.subject not in self._incoming:
+            self._records.pop(finding.subject, None)
+
+    @asynccontextmanager
+    async def lead(self) -> AsyncIterator[bool]:
+        """One at a time leads this object."""
+        if self._is_led:
+            yield False
+            return
+        self._is_led = True
+        try:
+            yield True
+        finally:
+            self._is_led = False
 
     async def free_space(self) -> int | None:
         """What is left of the capacity, in bytes; None without one."""
@@ -165,11 +226,37 @@ class MemoryStore:
 
     def _find(self, record: Upload) -> _File:
         # The data is in exactly one of the two places, so what is not incoming has been published.
-        return self._incoming.get(record.id) or self._published[record.name]
+        stored = self._incoming.get(record.id) or self._published.get(record.name)
+        if stored is None or stored.owner != record.id:
+            raise UploadGoneError(record.id)
+        return stored
+
+    def _examine(self, record: Upload) -> Finding | None:
+        if record.state is UploadState.EXPIRED:
+            return None
+        try:
+            stored = self._find(record)
+        except UploadGoneError:
+            return Finding(
+                kind=FindingKind.RECORD_WITHOUT_DATA,
+                subject=record.id,
+                detail=f"the bytes of the {record.state} upload are gone",
+                is_repairable=record.state is UploadState.OPEN,
+                since=record.created_at,
+            )
+        if record.state is not UploadState.COMPLETING:
+            return None
+        return Finding(
+            kind=FindingKind.STUCK_COMPLETING,
+            subject=record.id,
+            detail="all bytes are stored, but it is not finished",
+            is_repairable=True,
+            since=stored.modified_at,
+        )
 
     def _used(self) -> int:
         files = (*self._incoming.values(), *self._published.values())
-        return sum(len(stored.data) for stored in files)
+        return sum(len(stored.data) + len(stored.staged) for stored in files)
 
     def _fitting(self, size: int) -> int:
         return size if self._capacity is None else min(size, self._capacity - self._used())

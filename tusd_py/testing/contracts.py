@@ -13,8 +13,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tusd_py.testing.locker_checks import LOCKER_CHECKS
+from tusd_py.testing.store_atomic import ATOMIC_CHECKS
 from tusd_py.testing.store_bytes import BYTE_CHECKS
 from tusd_py.testing.store_completion import COMPLETION_CHECKS
+from tusd_py.testing.store_housekeeping import HOUSEKEEPING_CHECKS
+from tusd_py.testing.store_joins import JOIN_CHECKS
 from tusd_py.testing.store_records import RECORD_CHECKS
 
 if TYPE_CHECKING:
@@ -33,7 +36,14 @@ __all__ = [
     "run_store_check",
 ]
 
-STORE_CHECKS: tuple[StoreCheck, ...] = (*RECORD_CHECKS, *BYTE_CHECKS, *COMPLETION_CHECKS)
+STORE_CHECKS: tuple[StoreCheck, ...] = (
+    *RECORD_CHECKS,
+    *BYTE_CHECKS,
+    *ATOMIC_CHECKS,
+    *COMPLETION_CHECKS,
+    *JOIN_CHECKS,
+    *HOUSEKEEPING_CHECKS,
+)
 
 CHECK_LIMIT = 30.0
 """Seconds that one check may take before it counts as failed."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
+from tusd_py.core.errors import InvalidChecksumError
 from tusd_py.core.outcomes import BodyEnd
 
 if TYPE_CHECKING:
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import BinaryIO, Protocol
 
+    from tusd_py.core.checksums import Checksum
     from tusd_py.core.events import Event
+    from tusd_py.core.findings import Finding
     from tusd_py.core.model import Upload
     from tusd_py.core.ports import Appender, Reader, Store
 
@@ -63,13 +66,21 @@ class ScriptedBody:
 
     Without a cut the body ends as `end` after the last piece. A cut ends it at the next piece, or at
     once while it waits. `paused` is set as long as it waits; `given` counts the bytes handed out.
+    `trailer` is the checksum that follows the bytes; None: none came.
     """
 
-    def __init__(self, script: Iterable[bytes | asyncio.Event], end: BodyEnd = BodyEnd.WHOLE) -> None:
+    def __init__(
+        self,
+        script: Iterable[bytes | asyncio.Event],
+        end: BodyEnd = BodyEnd.WHOLE,
+        *,
+        trailer: Checksum | None = None,
+    ) -> None:
         self.paused = asyncio.Event()
         self.given = 0
         self._script = tuple(script)
         self._scripted_end = end
+        self._trailer = trailer
         self._over = False
         self._end = BodyEnd.WHOLE
         self._cut = asyncio.Event()
@@ -78,6 +89,12 @@ class ScriptedBody:
     def end(self) -> BodyEnd:
         """How it ended; `WHOLE` until then."""
         return self._end
+
+    def trailing_checksum(self) -> Checksum:
+        """The scripted one; InvalidChecksumError without."""
+        if self._trailer is None:
+            raise InvalidChecksumError("Upload-Checksum", "the trailer is missing", "a checksum")
+        return self._trailer
 
     def cut(self, why: BodyEnd) -> None:
         """End it, unless it has ended or was cut before."""
@@ -128,11 +145,16 @@ CALLS = (
     "append",
     "write",
     "commit",
+    "concatenate",
     "complete",
+    "discard",
     "open",
     "read",
     "delete",
     "list",
+    "examine",
+    "repair",
+    "lead",
     "free_space",
     "check",
     "close",
@@ -145,7 +167,7 @@ class FaultyStore:
     In `FaultyStore(store, save=[None, StoreError("disk")], complete=[After(StoreError("late"))])` None
     lets the call pass, an exception is raised in its place, `After(exception)` once it was carried
     out. Beyond the end of a list everything passes. Names are those of the Store port, with `write` and
-    `commit` of the appender, `append` and `open` for entering the block, `read` for the reader's chunks.
+    `commit` of the appender, `read` of the reader's chunks; `append`, `open` and `lead` are the entering.
     `calls` has the names of all calls so far; `left` what the script still holds.
     """
 
@@ -189,17 +211,27 @@ class FaultyStore:
             await self._store.save(upload)
 
     @asynccontextmanager
-    async def append(self, upload: Upload) -> AsyncIterator[Appender]:
+    async def append(self, upload: Upload, *, atomic: bool = False) -> AsyncIterator[Appender]:
         """As scripted, on entering."""
         async with AsyncExitStack() as stack:
             with self._scripted("append"):
-                appender = await stack.enter_async_context(self._store.append(upload))
+                appender = await stack.enter_async_context(self._store.append(upload, atomic=atomic))
             yield _FaultyAppender(appender, self._scripted)
+
+    async def concatenate(self, upload: Upload, parts: Sequence[Upload]) -> None:
+        """As scripted."""
+        with self._scripted("concatenate"):
+            await self._store.concatenate(upload, parts)
 
     async def complete(self, upload: Upload) -> None:
         """As scripted."""
         with self._scripted("complete"):
             await self._store.complete(upload)
+
+    async def discard(self, upload: Upload) -> None:
+        """As scripted."""
+        with self._scripted("discard"):
+            await self._store.discard(upload)
 
     @asynccontextmanager
     async def open(self, upload: Upload) -> AsyncIterator[Reader]:
@@ -219,6 +251,25 @@ class FaultyStore:
         with self._scripted("list"):
             async for upload_id in self._store.list():
                 yield upload_id
+
+    async def examine(self) -> AsyncIterator[Finding]:
+        """As scripted: a fault strikes before the first finding, `After` behind the last."""
+        with self._scripted("examine"):
+            async for finding in self._store.examine():
+                yield finding
+
+    async def repair(self, finding: Finding) -> None:
+        """As scripted."""
+        with self._scripted("repair"):
+            await self._store.repair(finding)
+
+    @asynccontextmanager
+    async def lead(self) -> AsyncIterator[bool]:
+        """As scripted, on entering."""
+        async with AsyncExitStack() as stack:
+            with self._scripted("lead"):
+                leads = await stack.enter_async_context(self._store.lead())
+            yield leads
 
     async def free_space(self) -> int | None:
         """As scripted."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from hashlib import shake_128
 from typing import TYPE_CHECKING
 
-from tusd_py.core.model import Metadata, Upload, UploadState
+from tusd_py.core.model import Metadata, Upload, UploadKind, UploadState
 from tusd_py.core.ports import Store
 
 if TYPE_CHECKING:
@@ -32,7 +32,14 @@ def sample(size: int, seed: int = 0) -> bytes:
 
 
 def make_upload(
-    upload_id: str = "one", *, length: int | None = None, name: str | None = None, raw: str = ""
+    upload_id: str = "one",
+    *,
+    length: int | None = None,
+    name: str | None = None,
+    raw: str = "",
+    kind: UploadKind = UploadKind.REGULAR,
+    parts: tuple[str, ...] = (),
+    expires_at: datetime | None = None,
 ) -> Upload:
     """A new upload as the rules would plan it; `raw` is its Upload-Metadata."""
     return Upload(
@@ -41,20 +48,41 @@ def make_upload(
         created_at=datetime(2026, 2, 3, 4, 5, 6, 789012, tzinfo=UTC),
         length=length,
         metadata=Metadata.parse(raw),
+        kind=kind,
+        concat=_concat(kind, parts),
+        parts=parts,
+        expires_at=expires_at,
     )
 
 
-async def put(store: Store, upload_id: str, *pieces: bytes) -> int:
+def _concat(kind: UploadKind, parts: tuple[str, ...]) -> str:
+    match kind:
+        case UploadKind.REGULAR:
+            return ""
+        case UploadKind.PARTIAL:
+            return "partial"
+        case UploadKind.FINAL:
+            return "final;" + " ".join(f"/files/{part}" for part in parts)
+
+
+async def put(store: Store, upload_id: str, *pieces: bytes, atomic: bool = False) -> int:
     """Append `pieces` at the measured offset, commit, and return the new offset."""
-    async with store.append(await store.load(upload_id)) as appender:
+    async with store.append(await store.load(upload_id), atomic=atomic) as appender:
         for piece in pieces:
             await appender.write(piece)
         return await appender.commit()
 
 
-async def start(store: Store, data: bytes, upload_id: str = "one", *, name: str | None = None) -> Upload:
+async def start(
+    store: Store,
+    data: bytes,
+    upload_id: str = "one",
+    *,
+    name: str | None = None,
+    kind: UploadKind = UploadKind.REGULAR,
+) -> Upload:
     """An upload of `len(data)` bytes that has all of them, still open."""
-    await store.create(make_upload(upload_id, length=len(data), name=name))
+    await store.create(make_upload(upload_id, length=len(data), name=name, kind=kind))
     await put(store, upload_id, data)
     return await store.load(upload_id)
 
@@ -72,6 +100,21 @@ async def finish(store: Store, upload_id: str = "one") -> Upload:
     await store.complete(upload)
     await store.save(replace(upload, state=UploadState.COMPLETE))
     return await store.load(upload_id)
+
+
+async def complete_part(store: Store, upload_id: str, data: bytes) -> Upload:
+    """A complete partial upload."""
+    await start(store, data, upload_id, kind=UploadKind.PARTIAL)
+    return await finish(store, upload_id)
+
+
+async def start_joined(store: Store, parts: dict[str, bytes], *order: str) -> tuple[Upload, list[Upload]]:
+    """A final `one` on its way to completion, not joined yet, over complete partials in this order."""
+    made = {part_id: await complete_part(store, part_id, data) for part_id, data in parts.items()}
+    order = order or tuple(parts)
+    length = sum(len(parts[part_id]) for part_id in order)
+    await store.create(make_upload(length=length, kind=UploadKind.FINAL, parts=order))
+    return await begin_completion(store), [made[part_id] for part_id in order]
 
 
 async def read(reader: Reader, start_at: int = 0, stop: int | None = None) -> bytes:
