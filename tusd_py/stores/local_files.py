@@ -322,7 +322,9 @@ class LocalFiles:
             return True
         if os.path.exists(data):
             return os.path.exists(public) and os.path.samefile(data, public)
-        return upload.state in {UploadState.COMPLETING, UploadState.EXPIRED}
+        if upload.state is UploadState.EXPIRED:  # perhaps discarded before; our id is in no other's name
+            return os.path.basename(public).partition(".")[0] == upload.id
+        return upload.state is UploadState.COMPLETING
 
     # -- the whole ----------------------------------------------------------------------------
 
