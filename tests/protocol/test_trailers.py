@@ -358,6 +358,7 @@ SLOPPY = {
     "bare LF in an extension": CHUNKED + b"5;a\nb\r\nhello\r\n0\r\n\r\n",
     "chunk too long": CHUNKED + b"5\r\nhello!\r\n0\r\n\r\n",
     "chunk too short": CHUNKED + b"6\r\nhello\r\n0\r\n\r\n",
+    "CR too many behind a chunk": CHUNKED + b"5\r\nhello\r\r\n5\r\nhello\r\n0\r\n\r\n",
     "bare LF behind a chunk": CHUNKED + b"5\r\nhello\n0\r\n\r\n",
     "bare LF in the trailer section": CHUNKED + b"0\r\nA: b\nC: d\r\n\r\n",
     "folded trailer field": CHUNKED + b"0\r\nA: b\r\n c\r\n\r\n",
@@ -379,9 +380,12 @@ def test_sloppy_framing_loses_the_thread_for_good(sloppy: bytes) -> None:
 
 @pytest.mark.parametrize("sloppy", SLOPPY.values(), ids=SLOPPY)
 def test_a_cut_hides_no_sloppy_framing(sloppy: bytes) -> None:
-    """The same holds when the bytes come one by one."""
+    """The same holds wherever the bytes are cut, and when they come one by one."""
     stream = sloppy + ANNOUNCED * 3
-    scanner = scan(*(stream[at : at + 1] for at in range(len(stream))))
+    cuts = [(stream[:at], stream[at:]) for at in range(len(sloppy))]
 
-    assert scanner.lost
-    assert take_all(scanner, 5) == [None] * 5
+    for pieces in [*cuts, tuple(stream[at : at + 1] for at in range(len(stream)))]:
+        scanner = scan(*pieces)
+
+        assert scanner.lost
+        assert take_all(scanner, 5) == [None] * 5

@@ -266,6 +266,19 @@ async def test_a_trailer_that_cannot_be_followed_closes_the_connection() -> None
     assert wire.is_closing()
 
 
+async def test_trailers_that_nobody_asked_for_are_forgotten() -> None:
+    """A connection stays of use however many requests with trailers were refused on it."""
+    refused = announcing(b"hello").replace(b"PATCH /files/1 HTTP/1.1", REFUSED)
+
+    async with running() as runner, connected(runner.server) as (wire, connection):
+        for number in range(1, 100):
+            await wire.send(connection, refused)
+            await wire.answers(number)
+        await wire.send(connection, announcing(b"world"))
+
+        assert (await wire.answers(100))[99:] == [told(b"world", FIELDS, *IN_CHUNKS)]
+
+
 async def test_a_body_that_is_not_over_has_no_trailer_yet() -> None:
     """A refusal before the body was read says nothing about a trailer, and the next request is fine."""
     refused = announcing(b"hello").replace(b"PATCH /files/1 HTTP/1.1", REFUSED)
