@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from tusd_py.core.errors import InvalidChecksumError
 from tusd_py.core.outcomes import BodyEnd
+from tusd_py.protocol.fields import parse_checksum
 from tusd_py.web.connection import ordinal_of, take_trailing_fields
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tusd_py.core.checksums import Checksum
     from tusd_py.protocol.heads import Fields
 
 _CUT_FROM_OUTSIDE = {BodyEnd.SUPERSEDED, BodyEnd.SHUTDOWN}
@@ -56,6 +59,15 @@ class RequestBody:
         if not self._is_over or self._cut is not None:
             return None
         return take_trailing_fields(self._request, self._ordinal)
+
+    def trailing_checksum(self) -> Checksum:
+        """See tusd_py.core.ports.Body.trailing_checksum."""
+        lines = [value for name, value in self.trailing_fields() or () if name == "upload-checksum"]
+        if not lines:
+            raise InvalidChecksumError(
+                "Upload-Checksum", "the announced trailer did not come", "the field after the last chunk"
+            )
+        return parse_checksum(", ".join(lines))
 
     def chunks(self) -> AsyncIterator[bytes]:
         """See tusd_py.core.ports.Body.chunks. An iterator, not a generator: leaving it costs nothing."""
