@@ -40,7 +40,7 @@ class RequestBody:
         """See tusd_py.core.ports.Body.cut."""
         if self._cut is None and not self._is_over:
             self._cut = why
-            if self._waiting is not None:
+            if self._waiting is not None and not self._waiting.expired():
                 self._waiting.reschedule(asyncio.get_running_loop().time())
 
     def chunks(self) -> AsyncIterator[bytes]:
@@ -66,17 +66,21 @@ class RequestBody:
     async def _read(self) -> bytes:
         """What has arrived, waiting for something to arrive; b"" when nothing more will."""
         try:
-            async with asyncio.timeout(self._idle_timeout) as self._waiting:
-                return await self._content.readany()
+            return await self._wait_for_bytes()
         except TimeoutError:
             self.cut(BodyEnd.TIMED_OUT)  # unless it was `cut` that ended the waiting
         except web.RequestPayloadError:
             self.cut(BodyEnd.MALFORMED)
         except (ConnectionError, RuntimeError):  # RuntimeError: the connection was lost before we began
             self.cut(BodyEnd.DISCONNECTED)
-        finally:
-            self._waiting = None
         return b""
+
+    async def _wait_for_bytes(self) -> bytes:
+        try:
+            async with asyncio.timeout(self._idle_timeout) as self._waiting:
+                return await self._content.readany()
+        finally:
+            self._waiting = None  # it is over: a cut has nothing to end any more
 
     def _last_piece(self) -> bytes:
         """What arrived before the cut but was not handed out.
