@@ -42,3 +42,19 @@ def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProc
 def open_tus(open_server: ServerProcess) -> Tus:
     """A client of the server without limits."""
     return Tus.of(open_server)
+
+
+class LogLines:
+    """The lines the server has logged so far, read anew each time."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self._server = server
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._server.log.splitlines())
+
+
+@pytest.fixture
+def server_log(server: ServerProcess) -> LogLines:
+    """What the shared server says."""
+    return LogLines(server)

@@ -38,7 +38,10 @@ def test_head_tells_the_offset_of_an_empty_upload(tus: Tus) -> None:
 
 
 def test_head_tells_the_length_as_soon_as_it_is_known(tus: Tus) -> None:
-    """tus 1.0.0, HEAD and Creation: Upload-Length when known, Upload-Defer-Length until then (T-021, C-18)."""
+    """tus 1.0.0, HEAD and Creation: Upload-Length when known, Upload-Defer-Length until then.
+
+    (T-021, C-18)
+    """
     path = tus.create(None)
     stages = [facts(tus.head(path))]
     tus.patch(path, 0, b"12345")
@@ -69,7 +72,10 @@ def test_head_succeeds_with_200_and_is_never_cached(tus: Tus) -> None:
 
 
 def test_a_head_that_fails_has_no_body(tus: Tus) -> None:
-    """RFC 9110, 9.3.2: no content in the answer to HEAD: the next answer follows the head at once (C-23)."""
+    """RFC 9110, 9.3.2: no content in the answer to HEAD: the next answer follows the head at once.
+
+    (C-23)
+    """
     heads = [
         tus.head_of("HEAD", f"/files/{UNKNOWN}"),
         tus.head_of("HEAD", f"/files/{UNKNOWN}", {"Tus-Resumable": "0.1"}),

@@ -112,9 +112,7 @@ def test_every_answer_names_the_version(tus: Tus) -> None:
     answers = every_answer(tus)
 
     assert sorted(answers) == [200, 201, 204, 206, 304, 400, 404, 405, 409, 412, 413, 415, 416]
-    assert {status: answer.all("Tus-Resumable") for status, answer in answers.items()} == dict.fromkeys(
-        answers, ["1.0.0"]
-    )
+    assert [answer.all("Tus-Resumable") for answer in answers.values()] == [["1.0.0"]] * len(answers)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +186,10 @@ def test_looking_takes_no_version(tus: Tus, method: str) -> None:
 
 
 def test_a_length_beyond_the_limit_is_a_number_too(tus: Tus) -> None:
-    """tus 1.0.0, Upload-Length: the largest number there is for a file is understood, then too big (T-005)."""
+    """tus 1.0.0, Upload-Length: the largest number there is for a file is understood, then too big.
+
+    (T-005)
+    """
     answer = tus.ask("POST", fields={"Upload-Length": str(2**63 - 1)})
 
     assert answer.status == 413

@@ -50,15 +50,19 @@ def test_no_limit_is_no_header(open_tus: Tus) -> None:
 
 
 def test_only_what_works_is_named(tus: Tus) -> None:
-    """tus 1.0.0, Tus-Extension: a list of what is supported; the others are refused (T-014, T-086, T-135)."""
+    """tus 1.0.0, Tus-Extension: a list of what is supported; the others are refused.
+
+    (T-014, T-086, T-135)
+    """
     path = tus.create(5)
     checksum = {"Upload-Checksum": "sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0="}
+    first_chunk = {"Upload-Length": "5", "Content-Type": CHUNK_TYPE, **checksum}
 
     with tus.nothing_stored():
         answers = [
             tus.ask("POST", fields={"Upload-Length": "5", "Upload-Concat": "partial"}),
             tus.ask("POST", fields={"Upload-Concat": f"final;{path}"}),
-            tus.ask("POST", fields={"Upload-Length": "5", "Content-Type": CHUNK_TYPE, **checksum}, body=b"1"),
+            tus.ask("POST", fields=first_chunk, body=b"hello"),
             tus.patch(path, 0, b"hello", checksum),
         ]
 

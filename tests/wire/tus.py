@@ -20,6 +20,7 @@ CHUNK_TYPE = "application/offset+octet-stream"
 UNKNOWN = "0123456789abcdef0123456789abcdef"
 """An id that no server has given."""
 
+
 @dataclass(frozen=True, slots=True)
 class State:
     """What HEAD says of an upload, and every file that belongs to it, by path and digest."""
@@ -93,9 +94,7 @@ class Tus:
         own = {"Upload-Offset": str(offset), "Content-Type": CHUNK_TYPE}
         return self.ask("PATCH", path, {**own, **(fields or {})}, body)
 
-    def head(
-        self, path: str, fields: Mapping[str, str | Sequence[str] | None] | None = None
-    ) -> Response:
+    def head(self, path: str, fields: Mapping[str, str | Sequence[str] | None] | None = None) -> Response:
         """A HEAD."""
         return self.ask("HEAD", path, fields)
 
