@@ -37,7 +37,7 @@ class Completion:
             upload = await self._mark(upload, UploadState.COMPLETING)
             await self._hooks.pre_finish(upload)
             await self._store.complete(upload)
-            upload = await self._mark(upload, UploadState.COMPLETE)
+            upload = await self._record_end(upload)
         except UploadRejectedError:
             await self._mark(upload, UploadState.FAILED)
             raise
@@ -46,6 +46,16 @@ class Completion:
             raise
         self._emit(UploadFinished(upload=upload))
         return upload
+
+    async def _record_end(self, upload: Upload) -> Upload:
+        """Put `complete` on record. If that fails, look: it may have been done and only not been told."""
+        try:
+            return await self._mark(upload, UploadState.COMPLETE)
+        except StoreError:
+            upload = await self._store.load(upload.id)
+            if upload.state is not UploadState.COMPLETE:
+                raise
+            return upload
 
     async def _mark(self, upload: Upload, state: UploadState) -> Upload:
         if upload.state is not state:
