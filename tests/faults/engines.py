@@ -58,6 +58,7 @@ class Client:
 
     store: Store
     hooks: Sequence[Hook] = ()
+    upload_id: str = ID
     events: RecordingSink = field(default_factory=RecordingSink)
 
     def __post_init__(self) -> None:
@@ -66,7 +67,7 @@ class Client:
             locker=MemoryLocker(),
             limits=Limits(),
             clock=ManualClock(),
-            new_id=lambda: ID,
+            new_id=lambda: self.upload_id,
             emit=self.events,
             hooks=Hookpoints(self.hooks),
         )
@@ -79,9 +80,11 @@ class Client:
     async def append(self, offset: int, data: bytes, *, length: int | None = None) -> Upload:
         """One PATCH; `length` declares a deferred one."""
         pieces = [data] if data else []
-        intent = Append(upload_id=ID, offset=offset, body_length=len(data), declared_length=length)
+        intent = Append(
+            upload_id=self.upload_id, offset=offset, body_length=len(data), declared_length=length
+        )
         return (await self.engine.append(intent, ScriptedBody(pieces))).upload
 
     async def inspect(self) -> Upload:
         """One HEAD."""
-        return (await self.engine.inspect(ReadOffset(upload_id=ID))).upload
+        return (await self.engine.inspect(ReadOffset(upload_id=self.upload_id))).upload

@@ -115,7 +115,7 @@ class LocalFiles:
             return [e.name.removesuffix(_RECORD) for e in entries if e.name.endswith(_RECORD)]
 
     def _write_unfinished_record(self, upload: Upload) -> None:
-        with open(self._unfinished_record(upload.id), "wb") as file:
+        with _open_new(self._unfinished_record(upload.id)) as file:
             file.write(format_record(upload))
             if self._syncs(upload):
                 file.flush()
@@ -291,6 +291,19 @@ def _cut(descriptor: int, offset: int) -> None:
 def _unlink(path: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
+
+
+def _open_new(path: str) -> BinaryIO:
+    """An empty file of its own to write to.
+
+    What an interruption left under that name may be a second name of the record itself: written to
+    in place, the record would be torn.
+    """
+    try:
+        return open(path, "xb")
+    except FileExistsError:
+        os.unlink(path)
+        return open(path, "xb")
 
 
 def _move_without_replacing(source: str, target: str) -> None:
