@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from tusd_py.core.errors import (
     NameTakenError,
+    RecordCorruptError,
     StorageFullError,
     StoreError,
     UploadGoneError,
@@ -74,6 +75,7 @@ class LocalFiles:
         """Empty data first, then the record: a crash in between leaves an id that nobody knows."""
         data = self._data(upload.id)
         with translated():
+            self._check_identity()  # what goes into a foreign folder is not found again in ours
             try:
                 os.close(os.open(data, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666))
                 self._claim_record(upload, data)
@@ -99,6 +101,7 @@ class LocalFiles:
                 size = self._measure(upload)
                 if size is not None:
                     return replace(upload, offset=size)
+            self._check_identity()
             raise UploadGoneError(upload_id)
 
     def save(self, upload: Upload) -> None:
@@ -128,16 +131,22 @@ class LocalFiles:
     def _read_record(self, upload_id: str) -> Upload:
         try:
             with open(self._record(upload_id), "rb") as file:
-                return parse_record(file.read())
+                upload = parse_record(file.read())
         except FileNotFoundError:
-            # An unmounted or replaced folder holds no record either, but says nothing about this one.
-            if self._identify() != self._identity:
-                raise StoreError("the storage folder is not the one of start-up") from None
+            self._check_identity()
             raise UploadNotFoundError(upload_id) from None
+        if upload.id != upload_id:
+            raise RecordCorruptError(f"the record of {upload_id} speaks of {upload.id}")
+        return upload
 
-    def _identify(self) -> tuple[int, int]:
-        status = os.stat(self._incoming)
-        return status.st_dev, status.st_ino
+    def _check_identity(self) -> None:
+        """An unmounted or replaced folder lacks everything, but that says nothing about our uploads."""
+        if self._identify() != self._identity:
+            raise StoreError("the storage folder is not the one of start-up")
+
+    def _identify(self) -> tuple[tuple[int, int], ...]:
+        found = [os.stat(folder) for folder in (self._incoming, self._published)]
+        return tuple((status.st_dev, status.st_ino) for status in found)
 
     # -- bytes --------------------------------------------------------------------------------
 
@@ -195,21 +204,22 @@ class LocalFiles:
         """Give the whole file its public name. Every step may already have been done."""
         data, public = self._data(upload.id), self._public(upload)
         with translated():
+            self._check_identity()
             size = _size(data)
-            if size is None:
-                if _size(public) != upload.length:
-                    self._read_record(upload.id)
-                    raise StoreError(f"upload {upload.id} has no bytes to publish")
-                return
-            if size != upload.length:
-                raise StoreError(f"{size} bytes are stored of {upload.length}")
-            if self.durability is not Durability.OS:
-                self._sync_data(upload.id)
-            self._link(data, public)
+            if size is not None:
+                self._link_whole(upload, size)
+            elif _size(public) != upload.length:
+                self._read_record(upload.id)
+                raise StoreError(f"upload {upload.id} has no bytes to publish")
             if self.durability is not Durability.OS:
                 _sync_directory(self._published)
 
-    def _link(self, data: str, public: str) -> None:
+    def _link_whole(self, upload: Upload, size: int) -> None:
+        data, public = self._data(upload.id), self._public(upload)
+        if size != upload.length:
+            raise StoreError(f"{size} bytes are stored of {upload.length}")
+        if self.durability is not Durability.OS:
+            self._sync_data(upload.id)
         try:
             _move_without_replacing(data, public)
         except FileExistsError as error:
@@ -221,6 +231,7 @@ class LocalFiles:
         """Published file, bytes, record, in this order: until the last step it can be done again."""
         with translated():
             upload = self._read_record(upload_id)
+            self._check_identity()  # elsewhere there is nothing of it to remove
             data, public = self._data(upload_id), self._public(upload)
             if self._owns_public(upload, data, public):
                 _unlink(public)
@@ -252,11 +263,12 @@ class LocalFiles:
         """Write and remove a byte where uploads arrive."""
         probe = os.path.join(self._incoming, f".check-{os.getpid()}")
         with translated():
-            with open(probe, "wb") as file:
-                file.write(b"\0")
-            _unlink(probe)
-            if self._identify() != self._identity:
-                raise StoreError("the storage folder is not the one of start-up")
+            self._check_identity()
+            try:
+                with open(probe, "wb") as file:
+                    file.write(b"\0")
+            finally:
+                _unlink(probe)
 
     def _data(self, upload_id: str) -> str:
         if not _ID.fullmatch(upload_id):
