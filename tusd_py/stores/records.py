@@ -33,12 +33,24 @@ def parse_record(data: bytes) -> Upload:
         if fields["version"] != VERSION:
             raise RecordCorruptError(f"record version {fields['version']!r} is not {VERSION}")
         return Upload(
-            id=fields["id"],
-            name=fields["name"],
+            id=_text(fields["id"]),
+            name=_text(fields["name"]),
             created_at=datetime.fromisoformat(fields["created_at"]),
-            length=fields["length"],
+            length=_length(fields["length"]),
             state=UploadState(fields["state"]),
             metadata=Metadata.parse(fields["metadata"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RecordCorruptError(f"a record cannot be read: {error!r}") from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _length(value: object) -> int | None:
+    if value is not None and (type(value) is not int or value < 0):
+        raise TypeError(f"{value!r} is no length")
+    return value
