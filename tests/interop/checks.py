@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from tests.support.payload import Payload, sha256
@@ -27,6 +28,14 @@ def check_success(server: ServerProcess, report: Report, payload: Payload) -> No
     """The client heard of one success and of no error, and the file is what it sent."""
     assert (report.outcome, report.successes, report.errors) == ("success", 1, []), server.log[-4000:]
     check_stored(server, report.url, payload)
+
+
+def wait_for_offset(upload_url: str, offset: int, seconds: float = 10.0) -> None:
+    """Return once the server says that it has `offset` bytes; AssertionError if it never does."""
+    deadline = time.monotonic() + seconds
+    while (state := head(upload_url)).headers.get("upload-offset") != str(offset):
+        assert time.monotonic() < deadline, f"{offset} not reached: {state}"
+        time.sleep(0.01)
 
 
 def methods(proxy: FaultProxy) -> list[str]:

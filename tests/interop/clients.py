@@ -108,16 +108,18 @@ class TusJsClient(ABC):
         source: str = "file",
         resume: bool = False,
         pause_at: int | None = None,
+        with_credentials: bool = False,
         **options: Any,
     ) -> None:
         """Start an upload. `source` is "file", "buffer", or "stream" (a reader of unknown length).
 
         With `resume` an upload found in the URL storage goes on; it pauses by itself when `pause_at`
-        bytes are accepted.
+        bytes are accepted; `with_credentials` makes a page send its cookies.
         """
         options = {"endpoint": endpoint, "retryDelays": RETRY_DELAYS, **options}
         where = {"kind": source, "path": self._provide(payload), "name": NAME}
-        self._driver.ask("start", source=where, options=options, resume=resume, pauseAt=pause_at)
+        job: dict[str, Any] = {"resume": resume, "pauseAt": pause_at, "withCredentials": with_credentials}
+        self._driver.ask("start", source=where, options=options, **job)
 
     def result(self, timeout: float = 60.0) -> Report:
         """Wait until the upload succeeded, failed or paused."""
