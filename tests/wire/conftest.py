@@ -58,3 +58,28 @@ class LogLines:
 def server_log(server: ServerProcess) -> LogLines:
     """What the shared server says."""
     return LogLines(server)
+
+
+KINDS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
+    "uvloop": (("--loop", "uvloop"), {}),
+    "asyncio": (("--loop", "asyncio"), {}),
+    "asyncio, parser in Python": (("--loop", "asyncio"), {"AIOHTTP_NO_EXTENSIONS": "1"}),
+}
+"""Flags and environment for each way the server's bytes may come in."""
+
+
+@pytest.fixture(scope="module", params=list(KINDS.values()), ids=list(KINDS))
+def any_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
+    """A server on every event loop and with every HTTP parser there is; it is impatient."""
+    flags, environment = request.param
+    folder = tmp_path_factory.mktemp("kinds") / "store"
+    with ServerProcess(folder, "--network-timeout", "1s", *flags, environment=environment) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def any_tus(any_server: ServerProcess) -> Tus:
+    """A client of such a server."""
+    return Tus.of(any_server)

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from tusd_py.core.outcomes import BodyEnd
 
@@ -69,7 +70,7 @@ class RequestBody:
             return await self._wait_for_bytes()
         except TimeoutError:
             self.cut(BodyEnd.TIMED_OUT)  # unless it was `cut` that ended the waiting
-        except web.RequestPayloadError:
+        except (web.RequestPayloadError, HttpProcessingError):  # by which parser it was read
             self.cut(BodyEnd.MALFORMED)
         except (ConnectionError, RuntimeError):  # RuntimeError: the connection was lost before we began
             self.cut(BodyEnd.DISCONNECTED)
@@ -92,7 +93,8 @@ class RequestBody:
         if self._cut is None:
             return b""
         piece = self._content._read_nowait(-1)  # noqa: SLF001 (see above)
-        if self._cut in _CUT_FROM_OUTSIDE and self._content.at_eof():
+        content = self._content
+        if self._cut in _CUT_FROM_OUTSIDE and content.at_eof() and content.exception() is None:
             self._cut = None  # everything had arrived before
         return piece
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 from aiohttp import web
+from aiohttp.web_protocol import _ErrInfo
 
 log = structlog.get_logger(__name__)
 
@@ -14,6 +15,26 @@ class Connection(web.RequestHandler):
     """One client connection. Requests that aiohttp cannot read are answered in our words."""
 
     __slots__ = ()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came; a body whose framing breaks ends there and then."""
+        super().data_received(data)
+        if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
+            self._end_unreadable_body()
+
+    def _end_unreadable_body(self) -> None:
+        """Tell the body before the unreadable part. aiohttp only queues the error behind its request, so
+        whoever reads the body would wait for more until it times out."""
+        if len(self._messages) > 1:
+            body = self._messages[-2][1]
+        elif self._current_request is not None:
+            body = self._current_request.content
+        else:
+            return
+        if not body.is_eof():
+            if body.exception() is None:
+                body.set_exception(web.RequestPayloadError("the framing is broken"))
+            body.feed_eof()  # nobody waits for the rest
 
     def handle_error(
         self,
@@ -31,7 +52,8 @@ class Connection(web.RequestHandler):
         else:
             log.error("unexpected error", exc_info=exc)
             text = "ERR_INTERNAL_SERVER_ERROR: something unforeseen happened; try again\n"
-        response = web.Response(status=status, text=text, headers={"Tus-Resumable": "1.0.0"})
+        headers = {"Tus-Resumable": "1.0.0", "Server": "tusd-py", "X-Content-Type-Options": "nosniff"}
+        response = web.Response(status=status, text=text, headers=headers)
         response.force_close()
         return response
 

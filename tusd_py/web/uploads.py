@@ -107,6 +107,8 @@ class PublishedEndpoint:
 def _close_if_unread(request: web.Request, response: web.StreamResponse, body: RequestBody) -> None:
     if body.expects_continue and not body.is_started:
         response.force_close()  # the client may send the body or not: the next request cannot be found
+    elif body.end is BodyEnd.MALFORMED:
+        response.force_close()  # where the next request begins cannot be said
     elif body.end in {BodyEnd.TIMED_OUT, BodyEnd.SHUTDOWN}:
         response.force_close()
         # tus 1.0.0, PATCH: a timed-out connection is closed.
