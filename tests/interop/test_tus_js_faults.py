@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.interop.checks import check_stored, check_success, methods, offsets, wait_for_offset
-from tests.support.faults import close_after, lose_response, reset_after, silence_after
+from tests.support.faults import close_after, lose_response, refuse, reset_after, silence_after
 from tests.support.payload import Payload, cut_points
 from tests.support.server import head
 
@@ -199,7 +199,7 @@ def test_a_reset_within_the_creation_creates_again(
     assert proxy.pending == ()
 
 
-@pytest.mark.parametrize("fault", [lose_response("HEAD"), reset_after(0, of="HEAD")], ids=["lost", "cut"])
+@pytest.mark.parametrize("fault", [lose_response("HEAD"), refuse("HEAD")], ids=["answer lost", "refused"])
 def test_a_broken_head_is_asked_again(
     *, client: TusJsClient, server: ServerProcess, proxy: FaultProxy, endpoint: str, fault: Fault
 ) -> None:
@@ -269,7 +269,7 @@ def test_a_termination_over_a_broken_line_is_repeated(
     """tus 1.0.0, Termination: the client tries a DELETE again whose request never arrived."""
     client.start(endpoint, Payload(size=SIZE, seed=41), chunkSize=300_000, pause_at=300_000)
     url = client.result().url
-    proxy.script(reset_after(0, of="DELETE"))
+    proxy.script(refuse("DELETE"))
     client.terminate()
 
     assert head(server.direct(url)).status == 404

@@ -175,7 +175,7 @@ class ServerProcess:
         name = upload_id(upload)
         folder = self.upload_dir / "uploads"
         found = [path for path in folder.iterdir() if path.name.partition(".")[0] == name]
-        assert len(found) == 1, f"published for {name}: {found}\n{self.log}"
+        assert len(found) == 1, f"published for {name}: {found}"
         return found[0]
 
     def public_url(self, upload: str) -> str:
