@@ -60,7 +60,7 @@ class Wire:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        self._buffer = b""
+        self._buffer = bytearray()
         sock.settimeout(SECONDS)
 
     @classmethod
@@ -104,8 +104,7 @@ class Wire:
 
     def rest(self) -> bytes:
         """Everything until the server closes; a reset counts as closing."""
-        pieces = [self._buffer]
-        self._buffer = b""
+        pieces = [self._cut(len(self._buffer))]
         try:
             while piece := self.sock.recv(65536):
                 pieces.append(piece)
@@ -114,9 +113,9 @@ class Wire:
         return b"".join(pieces)
 
     def _read_head(self) -> tuple[int, str, list[tuple[str, str]]]:
-        while b"\r\n\r\n" not in self._buffer:
+        while (end := self._buffer.find(b"\r\n\r\n")) < 0:
             self._more()
-        head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
+        head = self._cut(end + 4)[:-4]
         line, *lines = head.decode("latin-1").split("\r\n")
         version, status, reason = line.split(" ", 2)
         assert version in {"HTTP/1.1", "HTTP/1.0"}, line  # 1.0 where the request could not be read
@@ -143,19 +142,22 @@ class Wire:
         return body
 
     def _take_line(self) -> bytes:
-        while b"\r\n" not in self._buffer:
+        while (end := self._buffer.find(b"\r\n")) < 0:
             self._more()
-        line, _, self._buffer = self._buffer.partition(b"\r\n")
-        return line
+        return self._cut(end + 2)[:-2]
 
     def _take(self, size: int) -> bytes:
         while len(self._buffer) < size:
             self._more()
-        taken, self._buffer = self._buffer[:size], self._buffer[size:]
-        return taken
+        return self._cut(size)
+
+    def _cut(self, size: int) -> bytes:
+        piece = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return piece
 
     def _more(self) -> None:
         piece = self.sock.recv(65536)
         if not piece:
-            raise EOFError(f"the server closed after {self._buffer!r}")
+            raise EOFError(f"the server closed after {bytes(self._buffer)!r}")
         self._buffer += piece
