@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from aiohttp import web
 
 from tests.faults.crashing import CONTENT as CRASH_CONTENT
 from tests.faults.crashing import read_journal
+from tests.faults.embedded import embedded
 from tests.faults.engines import ID, Agreeing, Client, Failing
 from tests.faults.wire import (
+    Exchange,
     code,
     create,
     delete,
@@ -23,10 +25,9 @@ from tests.faults.wire import (
     published_digest,
     wait_until,
 )
-from tests.support.loop import BackgroundLoop
 from tests.support.payload import Payload, make_bytes
 from tests.support.server import ServerProcess, head, upload_id
-from tusd_py.app import create_app
+from tusd_py.app import ENGINE
 from tusd_py.core.errors import (
     StorageFullError,
     StoreError,
@@ -37,10 +38,8 @@ from tusd_py.core.errors import (
 from tusd_py.core.events import CompletionDelayed, UploadFinished
 from tusd_py.core.intents import Terminate
 from tusd_py.core.model import Upload, UploadState
-from tusd_py.settings import Settings
 from tusd_py.stores.local import LocalStore
 from tusd_py.testing import After, FaultyStore
-from tusd_py.web.connection import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -267,25 +266,15 @@ class Veto(Agreeing):
         raise UploadRejectedError("not on my server")
 
 
-async def _listen(runner: Runner) -> str:
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    return f"http://127.0.0.1:{runner.addresses[0][1]}/files/"
-
-
 @pytest.mark.filterwarnings("ignore::aiohttp.web.NotAppKeyWarning")
 def test_a_client_hears_of_a_veto_for_good(tmp_path: Path) -> None:
     """400 to the last PATCH and to everything after it but DELETE; nothing is published."""
-    runner = Runner(
-        create_app(Settings(upload_dir=tmp_path), hooks=[Veto()]), idle_timeout=9, shutdown_timeout=1
-    )
-    with BackgroundLoop() as loop:
-        url = create(loop.run(_listen(runner)), FILE.size)
+    with embedded(tmp_path, Veto()) as (server_url, _, _):
+        url = create(server_url, FILE.size)
         told = patch(url, 0, FILE.data)
         later = [patch(url, FILE.size, b""), patch(url, 0, FILE.data), head(url)]
         before = published(tmp_path)
         removed = [delete(url).status, head(url).status]
-        loop.run(runner.cleanup())
 
     assert code(told) == (400, "ERR_UPLOAD_REJECTED")
     assert told.body == b"ERR_UPLOAD_REJECTED: not on my server\n"
@@ -293,6 +282,40 @@ def test_a_client_hears_of_a_veto_for_good(tmp_path: Path) -> None:
     assert before == {}
     assert removed == [204, 404]
     assert all_files(tmp_path) == []
+
+
+class Slow(Agreeing):
+    """An operator's hook that takes its time."""
+
+    def __init__(self) -> None:
+        self._may_go_on = asyncio.Event()
+
+    async def pre_finish(self, upload: Upload) -> None:
+        """Yes, after a while."""
+        await self._may_go_on.wait()
+
+    async def go_on(self) -> None:
+        """The while is over."""
+        self._may_go_on.set()
+
+
+@pytest.mark.filterwarnings("ignore::aiohttp.web.NotAppKeyWarning")
+def test_clients_that_ask_while_an_upload_is_being_finished_all_get_their_answer(tmp_path: Path) -> None:
+    """Five empty PATCHes behind the last one, each asking the one before it to let go: all are 204."""
+    hook = Slow()
+    with embedded(tmp_path, hook) as (server_url, app, loop), ExitStack() as stack:
+        url = create(server_url, FILE.size)
+        requests = [stack.enter_context(Exchange.patch(url, 0, FILE.size))]
+        requests[0].send(FILE.data)
+        queues = app[ENGINE]._locker._queues  # type: ignore[attr-defined]
+        wait_until(lambda: upload_id(url) in queues)
+        requests += [stack.enter_context(Exchange.patch(url, FILE.size, 0)) for _ in range(5)]
+        wait_until(lambda: len(queues[upload_id(url)]) == 6)
+        loop.run(hook.go_on())
+        answers = [request.answer() for request in requests]
+
+    assert [(answer.status, answer.headers["upload-offset"]) for answer in answers] == [(204, "30000")] * 6
+    assert published(tmp_path) == {upload_id(url): FILE.data}
 
 
 # -- the process dies -------------------------------------------------------------------------------

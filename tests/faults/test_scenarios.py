@@ -8,8 +8,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from aiohttp import web
 
+from tests.faults.embedded import embedded
 from tests.faults.engines import Agreeing
 from tests.faults.wire import (
     Exchange,
@@ -25,14 +25,10 @@ from tests.faults.wire import (
     wait_until_stored,
 )
 from tests.support import faults
-from tests.support.loop import BackgroundLoop
 from tests.support.payload import Payload, sha256
 from tests.support.proxy import FaultProxy
 from tests.support.server import ServerProcess, head, upload_id
-from tusd_py.app import create_app
 from tusd_py.core.errors import UploadRejectedError
-from tusd_py.settings import Settings
-from tusd_py.web.connection import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -276,28 +272,19 @@ class StopAfter(Agreeing):
             raise UploadRejectedError("enough")
 
 
-async def _listen(runner: Runner) -> str:
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    return f"http://127.0.0.1:{runner.addresses[0][1]}/files/"
-
-
 @pytest.mark.filterwarnings("ignore::aiohttp.web.NotAppKeyWarning")
 def test_a_hook_stops_a_running_upload_for_good(tmp_path: Path) -> None:
     """The veto while bytes arrive: 400 ERR_UPLOAD_STOPPED, then 404, and no file is left."""
     hook = StopAfter(1)
-    app = create_app(Settings(upload_dir=tmp_path), hooks=[hook])
-    runner = Runner(app, idle_timeout=30, shutdown_timeout=1)
     sent = 0
-    with BackgroundLoop() as loop:
-        url = create(loop.run(_listen(runner)), FILE.size)
+    with embedded(tmp_path, hook) as (server_url, _, _):
+        url = create(server_url, FILE.size)
         with Exchange.patch(url, 0, FILE.size) as request:
             while not request.is_answered(within=0.05) and sent < FILE.size:
                 request.send(FILE.data[sent : sent + 100])
                 sent += 100
             answer = request.answer()
         later = head(url).status
-        loop.run(runner.cleanup())
 
     assert code(answer) == (400, "ERR_UPLOAD_STOPPED")
     assert hook.asked == [hook.asked[0]]

@@ -92,8 +92,9 @@ class RequestBody:
         self._is_over = True
         if self._cut is None:
             return b""
-        piece = self._content._read_nowait(-1)  # noqa: SLF001 (see above)
         content = self._content
+        # Where there is no body, aiohttp's stand-in for its reader has no such method that works.
+        piece = content._read_nowait(-1) if self._request.body_exists else b""  # noqa: SLF001 (see above)
         if self._cut in _CUT_FROM_OUTSIDE and content.at_eof() and content.exception() is None:
             self._cut = None  # everything had arrived before
         return piece
