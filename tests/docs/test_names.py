@@ -19,16 +19,11 @@ _METHOD = re.compile(r"`([A-Z]\w+)\.(\w+)(?:\(\w*\))?`")
 
 def resolves(dotted: str) -> bool:
     """Whether a dotted name below the package is a module, or an attribute in one."""
-    parts = f"tusd_py.{dotted}".split(".")
-    for count in range(len(parts), 0, -1):
-        try:
-            found: object = importlib.import_module(".".join(parts[:count]))
-        except ModuleNotFoundError:
-            continue
-        return all(
-            hasattr(found := getattr(found, part, None), "__class__") for part in parts[count:]
-        ) and (found is not None)
-    return False
+    try:
+        pkgutil.resolve_name(f"tusd_py.{dotted}")
+    except (ImportError, AttributeError):
+        return False
+    return True
 
 
 def classes() -> dict[str, type]:

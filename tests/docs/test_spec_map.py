@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import importlib
+import pkgutil
 import re
 
 import pytest
@@ -57,10 +57,7 @@ def test_the_functions_of_a_row_exist(row: list[str]) -> None:
 
     assert functions
     for function in functions:
-        module, _, qualname = function.partition(":")
-        found: object = importlib.import_module(module)
-        for attribute in qualname.split("."):
-            found = getattr(found, attribute)
+        found = pkgutil.resolve_name(function)
         assert callable(found) or isinstance(found, property)
 
 
