@@ -61,10 +61,11 @@ def test_a_length_may_be_deferred_with_a_first_chunk(tus: Tus) -> None:
     assert told.get("Upload-Length") is None
 
 
+@pytest.mark.parametrize("length", ["100", "5", "4", "0"])
 @pytest.mark.parametrize("kind", ["text/plain", "application/octet-stream", None])
-def test_a_body_of_another_type_is_not_the_first_chunk(tus: Tus, kind: str | None) -> None:
+def test_a_body_of_another_type_is_not_the_first_chunk(tus: Tus, kind: str | None, length: str) -> None:
     """tus 1.0.0, Creation With Upload: only application/offset+octet-stream counts (T-075, C-15)."""
-    answer = post(tus, b"12345", {"Upload-Length": "100", "Content-Type": kind})
+    answer = post(tus, b"12345", {"Upload-Length": length, "Content-Type": kind})
 
     assert answer.status == 201
     assert answer.get("Upload-Offset") is None

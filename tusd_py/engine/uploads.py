@@ -92,11 +92,14 @@ class UploadEngine:
         await self._hooks.pre_create(planned)
         await self.store.create(planned)
         self._emit(UploadCreated(upload=planned))
-        upload = planned
-        if intent.has_body or planned.has_all_bytes:  # an empty upload is complete at once
-            async with self._receiving(planned.id, body) as lock:
+        if not intent.has_body and not planned.has_all_bytes:
+            return Created(upload=planned, took_body=False)
+        async with self._receiving(planned.id, body) as lock:
+            if intent.has_body:
                 plan = rules.plan_first_chunk(planned, self._limits)
                 upload = await self._receive(plan, body, lock)
+            else:  # an empty upload is complete at once
+                upload = await self._completion.settle(planned)
         return Created(upload=upload, took_body=intent.has_body)
 
     async def append(self, intent: Append, body: Body) -> Appended:
@@ -189,9 +192,11 @@ class UploadEngine:
 
         Returns the bytes that new uploads can still fill (None: no limit known).
         """
-        await self.store.check()
         free = await self.store.free_space()
-        return None if free is None else max(free - self._limits.reserved_space, 0)
+        if free is not None and free <= self._limits.reserved_space:
+            return 0
+        await self.store.check()
+        return None if free is None else free - self._limits.reserved_space
 
     # -- the one write path -------------------------------------------------------------------
 
