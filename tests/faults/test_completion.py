@@ -266,7 +266,6 @@ class Veto(Agreeing):
         raise UploadRejectedError("not on my server")
 
 
-@pytest.mark.filterwarnings("ignore::aiohttp.web.NotAppKeyWarning")
 def test_a_client_hears_of_a_veto_for_good(tmp_path: Path) -> None:
     """400 to the last PATCH and to everything after it but DELETE; nothing is published."""
     with embedded(tmp_path, Veto()) as (server_url, _, _):
@@ -299,7 +298,6 @@ class Slow(Agreeing):
         self._may_go_on.set()
 
 
-@pytest.mark.filterwarnings("ignore::aiohttp.web.NotAppKeyWarning")
 def test_clients_that_ask_while_an_upload_is_being_finished_all_get_their_answer(tmp_path: Path) -> None:
     """Five empty PATCHes behind the last one, each asking the one before it to let go: all are 204."""
     hook = Slow()

@@ -272,7 +272,6 @@ class StopAfter(Agreeing):
             raise UploadRejectedError("enough")
 
 
-@pytest.mark.filterwarnings("ignore::aiohttp.web.NotAppKeyWarning")
 def test_a_hook_stops_a_running_upload_for_good(tmp_path: Path) -> None:
     """The veto while bytes arrive: 400 ERR_UPLOAD_STOPPED, then 404, and no file is left."""
     hook = StopAfter(1)
