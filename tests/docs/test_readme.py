@@ -51,7 +51,6 @@ def test_the_output_shown_is_the_output() -> None:
     assert shown[1:] == _limits(Settings())
 
 
-@pytest.mark.filterwarnings("ignore::aiohttp.web.NotAppKeyWarning")
 def test_the_embedding_example_serves_and_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """tus 1.0.0, Upload-Metadata: the README's hook rejects an upload for it; nothing is left (T-063)."""
     answers: list[tuple[int, str]] = []

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, assert_never
 
 import structlog
 
-from tusd_py.core.errors import MethodNotAllowedError, TusdError
+from tusd_py.core.errors import BodyInterruptedError, MethodNotAllowedError, TusdError
 from tusd_py.core.intents import Append, Create, Discover, Intent, Malformed, Read, ReadOffset, Terminate
 from tusd_py.core.outcomes import BodyEnd, Discovered, Outcome
 from tusd_py.web import downloads
@@ -43,7 +43,7 @@ class UploadEndpoint:
         try:
             response = await self._answer(request, head, body)
         except TusdError as error:
-            structlog.contextvars.bind_contextvars(outcome=type(error).__name__.removesuffix("Error"))
+            _log_outcome(error)
             response = write_head(self._dialect.render_error(error, head))
         except Exception as error:
             log.exception("unexpected error")
@@ -99,9 +99,19 @@ class PublishedEndpoint:
             if head.method not in {"GET", "HEAD"}:
                 raise MethodNotAllowedError(head.method, ("GET", "HEAD"))
             async with self._engine.read_published(name) as (upload, reader):
+                structlog.contextvars.bind_contextvars(upload=upload.id)
                 return await downloads.send(request, upload, reader, method=head.method)
         except TusdError as error:
+            _log_outcome(error)
             return write_head(self._dialect.render_error(error, head))
+
+
+def _log_outcome(error: TusdError) -> None:
+    """For the access line: what became of the request, in a word."""
+    outcome = type(error).__name__.removesuffix("Error")
+    if isinstance(error, BodyInterruptedError):
+        outcome = error.end.name.lower()
+    structlog.contextvars.bind_contextvars(outcome=outcome)
 
 
 def _close_if_unread(request: web.Request, response: web.StreamResponse, body: RequestBody) -> None:
