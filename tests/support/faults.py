@@ -13,6 +13,7 @@ class Action(Enum):
     CLOSE = auto()
     SILENCE = auto()
     LOSE_RESPONSE = auto()
+    REFUSE = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,3 +52,8 @@ def silence_after(size: int, of: str = "PATCH", nth: int = 1) -> Fault:
 def lose_response(of: str = "PATCH", nth: int = 1) -> Fault:
     """Let the whole request pass, wait for the first bytes of its answer, drop them and reset both."""
     return Fault(action=Action.LOSE_RESPONSE, of=of, nth=nth)
+
+
+def refuse(of: str = "PATCH", nth: int = 1) -> Fault:
+    """RST to both sides instead of the request: the server gets nothing of it."""
+    return Fault(action=Action.REFUSE, of=of, nth=nth)

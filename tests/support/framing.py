@@ -22,12 +22,6 @@ class Request:
         """Method and target, as in `PATCH /files/1`."""
         return f"{self.method} {self.target}"
 
-    @property
-    def offset(self) -> int | None:
-        """Upload-Offset, in bytes."""
-        value = self.headers.get("upload-offset")
-        return None if value is None else int(value)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:

@@ -128,6 +128,10 @@ class Link:
             # Marked before the last byte leaves: the answer cannot be quicker.
             self._losing = piece.is_last and self._owner.fire(fault)
             await self._send(piece.data)
+        elif fault.action is Action.REFUSE:
+            if piece.is_head and self._owner.fire(fault):
+                await self._strike(fault.action)
+            await self._send(piece.data)
         else:
             await self._forward_to(fault, piece)
 
@@ -146,7 +150,7 @@ class Link:
         if action is Action.SILENCE:
             self._silent = True
         else:
-            self.end(reset=action is Action.RESET)
+            self.end(reset=action is not Action.CLOSE)
         await asyncio.Event().wait()  # nothing passes any more; the end of the link cancels this
 
     async def _send(self, data: bytes) -> None:

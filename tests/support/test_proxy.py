@@ -165,6 +165,18 @@ def test_a_close_lets_exactly_the_named_bytes_through(recorder: Recorder, proxy:
     assert recorder.ends == ["FIN"]
 
 
+def test_a_refused_request_does_not_arrive(recorder: Recorder, proxy: FaultProxy) -> None:
+    """The request before it does; of the refused one the server gets nothing, the client RST."""
+    first, second = patch(make_bytes(100)), patch(make_bytes(200), "/files/2")
+    proxy.script(faults.refuse("PATCH /files/2"))
+    with dial(proxy) as client:
+        end = send_and_break(client, first + second)
+    recorder.settle()
+
+    assert recorder.received == [first]
+    assert (recorder.ends, end) == (["RST"], "RST")
+
+
 def test_a_fault_counts_the_body_of_the_request_it_names(recorder: Recorder, proxy: FaultProxy) -> None:
     """`nth` counts requests that match `of`; all before it on the connection pass whole."""
     post = b"POST /files/ HTTP/1.1\r\nContent-Length: 0\r\n\r\n"

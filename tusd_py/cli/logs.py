@@ -16,11 +16,7 @@ def configure(log_format: str, level: str) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    last: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-        if text
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
-    )
+    last = _text_lines() if text else _json_lines()
     threshold = logging.getLevelName(level.upper())
     structlog.configure(
         processors=[*shared, *last],
@@ -29,6 +25,19 @@ def configure(log_format: str, level: str) -> None:
         cache_logger_on_first_use=True,
     )
     _route_standard_logging(shared, last, threshold)
+
+
+def _text_lines() -> list[structlog.typing.Processor]:
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
+    return [renderer]
+
+
+def _json_lines() -> list[structlog.typing.Processor]:
+    # Local variables stay out of tracebacks: they hold header fields and pieces of bodies.
+    tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    return [structlog.processors.ExceptionRenderer(tracebacks), structlog.processors.JSONRenderer()]
 
 
 def _route_standard_logging(

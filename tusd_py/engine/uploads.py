@@ -109,16 +109,22 @@ class UploadEngine:
         here = await self._look_around()
         planned = rules.plan_create(intent, self._limits, self._lifetime, here)
         await self._put_on_record(planned)
-        upload = planned
-        if intent.has_body or planned.has_all_bytes:  # an empty upload is complete at once
-            async with self._receiving(planned.id, body) as lock:
-                plan = rules.plan_first_chunk(planned, self._limits)
-                try:
-                    upload = await self._receive(plan, body, lock, intent.checksum)
-                except (ChecksumMismatchError, InvalidChecksumError, UnsupportedChecksumError):
-                    await self._remove(planned)
-                    raise
+        if not intent.has_body and not planned.has_all_bytes:
+            return Created(upload=planned, took_body=False)
+        async with self._receiving(planned.id, body) as lock:
+            if intent.has_body:
+                upload = await self._receive_first(planned, intent, body, lock)
+            else:  # an empty upload is complete at once
+                upload = await self.completion.settle(planned)
         return Created(upload=upload, took_body=intent.has_body)
+
+    async def _receive_first(self, planned: Upload, intent: Create, body: Body, lock: Lock) -> Upload:
+        plan = rules.plan_first_chunk(planned, self._limits)
+        try:
+            return await self._receive(plan, body, lock, intent.checksum)
+        except (ChecksumMismatchError, InvalidChecksumError, UnsupportedChecksumError):
+            await self._remove(planned)
+            raise
 
     async def concatenate(self, intent: Concatenate) -> Created:
         """Put a final on record and join its partials, now if all are complete, else when they are."""
@@ -235,9 +241,11 @@ class UploadEngine:
 
         Returns the bytes that new uploads can still fill (None: no limit known).
         """
-        await self.store.check()
         free = await self.store.free_space()
-        return None if free is None else max(free - self._limits.reserved_space, 0)
+        if free is not None and free <= self._limits.reserved_space:
+            return 0
+        await self.store.check()
+        return None if free is None else free - self._limits.reserved_space
 
     # -- the one write path -------------------------------------------------------------------
 

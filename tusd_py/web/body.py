@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from tusd_py.core.errors import InvalidChecksumError
 from tusd_py.core.outcomes import BodyEnd
@@ -47,7 +48,7 @@ class RequestBody:
         """See tusd_py.core.ports.Body.cut."""
         if self._cut is None and not self._is_over:
             self._cut = why
-            if self._waiting is not None:
+            if self._waiting is not None and not self._waiting.expired():
                 self._waiting.reschedule(asyncio.get_running_loop().time())
 
     def trailing_fields(self) -> Fields | None:
@@ -92,17 +93,21 @@ class RequestBody:
     async def _read(self) -> bytes:
         """What has arrived, waiting for something to arrive; b"" when nothing more will."""
         try:
-            async with asyncio.timeout(self._idle_timeout) as self._waiting:
-                return await self._content.readany()
+            return await self._wait_for_bytes()
         except TimeoutError:
             self.cut(BodyEnd.TIMED_OUT)  # unless it was `cut` that ended the waiting
-        except web.RequestPayloadError:
+        except (web.RequestPayloadError, HttpProcessingError):  # by which parser it was read
             self.cut(BodyEnd.MALFORMED)
         except (ConnectionError, RuntimeError):  # RuntimeError: the connection was lost before we began
             self.cut(BodyEnd.DISCONNECTED)
-        finally:
-            self._waiting = None
         return b""
+
+    async def _wait_for_bytes(self) -> bytes:
+        try:
+            async with asyncio.timeout(self._idle_timeout) as self._waiting:
+                return await self._content.readany()
+        finally:
+            self._waiting = None  # it is over: a cut has nothing to end any more
 
     def _last_piece(self) -> bytes:
         """What arrived before the cut but was not handed out.
@@ -113,8 +118,10 @@ class RequestBody:
         self._is_over = True
         if self._cut is None:
             return b""
-        piece = self._content._read_nowait(-1)  # noqa: SLF001 (see above)
-        if self._cut in _CUT_FROM_OUTSIDE and self._content.at_eof():
+        content = self._content
+        # Where there is no body, aiohttp's stand-in for its reader has no such method that works.
+        piece = content._read_nowait(-1) if self._request.body_exists else b""  # noqa: SLF001 (see above)
+        if self._cut in _CUT_FROM_OUTSIDE and content.at_eof() and content.exception() is None:
             self._cut = None  # everything had arrived before
         return piece
 

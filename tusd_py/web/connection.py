@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from aiohttp import web
+from aiohttp.web_protocol import _ErrInfo
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from tusd_py.protocol.trailers import TrailerScanner
@@ -39,9 +40,14 @@ class Connection(web.RequestHandler):
         self.ordinal = -1
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came in. aiohttp calls this with b"", too, to go on with what it has."""
+        """Take what came; aiohttp calls this with b"", too, to go on with what it has.
+
+        A body whose framing breaks ends there and then.
+        """
         self._trailers.feed(data)  # first: when aiohttp ends a body, its trailer section has been seen
         super().data_received(data)
+        if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
+            self._end_unreadable_body()
 
     def begin_request(self, message: RawRequestMessage) -> RawRequestMessage:
         """Take the next request in hand; the head as its client sent it."""
@@ -66,6 +72,20 @@ class Connection(web.RequestHandler):
             resp.force_close()
         return await super().finish_response(request, resp, start_time)
 
+    def _end_unreadable_body(self) -> None:
+        """Tell the body before the unreadable part. aiohttp only queues the error behind its request, so
+        whoever reads the body would wait for more until it times out."""
+        if len(self._messages) > 1:
+            body = self._messages[-2][1]
+        elif self._current_request is not None:
+            body = self._current_request.content
+        else:
+            return
+        if not body.is_eof():
+            if body.exception() is None:
+                body.set_exception(web.RequestPayloadError("the framing is broken"))
+            body.feed_eof()  # nobody waits for the rest
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -82,7 +102,8 @@ class Connection(web.RequestHandler):
         else:
             log.error("unexpected error", exc_info=exc)
             text = "ERR_INTERNAL_SERVER_ERROR: something unforeseen happened; try again\n"
-        response = web.Response(status=status, text=text, headers={"Tus-Resumable": "1.0.0"})
+        headers = {"Tus-Resumable": "1.0.0", "Server": "tusd-py", "X-Content-Type-Options": "nosniff"}
+        response = web.Response(status=status, text=text, headers=headers)
         response.force_close()
         return response
 

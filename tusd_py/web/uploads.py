@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, assert_never
 
 import structlog
 
-from tusd_py.core.errors import MethodNotAllowedError, TusdError
+from tusd_py.core.errors import BodyInterruptedError, MethodNotAllowedError, TusdError
 from tusd_py.core.intents import (
     Append,
     Concatenate,
@@ -52,7 +52,7 @@ class UploadEndpoint:
         try:
             response = await self._answer(request, head, body)
         except TusdError as error:
-            structlog.contextvars.bind_contextvars(outcome=type(error).__name__.removesuffix("Error"))
+            _log_outcome(error)
             response = write_head(self._dialect.render_error(error, head))
         except Exception as error:
             log.exception("unexpected error")
@@ -114,14 +114,26 @@ class PublishedEndpoint:
             if head.method not in {"GET", "HEAD"}:
                 raise MethodNotAllowedError(head.method, ("GET", "HEAD"))
             async with self._engine.read_published(name) as (upload, reader):
+                structlog.contextvars.bind_contextvars(upload=upload.id)
                 return await downloads.send(request, upload, reader, method=head.method)
         except TusdError as error:
+            _log_outcome(error)
             return write_head(self._dialect.render_error(error, head))
+
+
+def _log_outcome(error: TusdError) -> None:
+    """For the access line: what became of the request, in a word."""
+    outcome = type(error).__name__.removesuffix("Error")
+    if isinstance(error, BodyInterruptedError):
+        outcome = error.end.name.lower()
+    structlog.contextvars.bind_contextvars(outcome=outcome)
 
 
 def _close_if_unread(request: web.Request, response: web.StreamResponse, body: RequestBody) -> None:
     if body.expects_continue and not body.is_started:
         response.force_close()  # the client may send the body or not: the next request cannot be found
+    elif body.end is BodyEnd.MALFORMED:
+        response.force_close()  # where the next request begins cannot be said
     elif body.end in {BodyEnd.TIMED_OUT, BodyEnd.SHUTDOWN}:
         response.force_close()
         # tus 1.0.0, PATCH: a timed-out connection is closed.

@@ -1,0 +1,41 @@
+"""What every test has: the log of a real server when a test with one fails, and a loop never blocked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+from tests.support.server import ServerProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+_LOG_CHARACTERS = 8000
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the end of the log of each server among the test's fixtures to its failure."""
+    report = yield
+    if report.failed:
+        for name, value in getattr(item, "funcargs", {}).items():
+            if isinstance(value, ServerProcess):
+                report.sections.append((f"log of {name}", value.log[-_LOG_CHARACTERS:]))
+    return report
+
+
+@pytest.fixture(autouse=True)
+def nothing_blocks_the_loop() -> Iterator[None]:
+    """A blocking call of ours within an event loop fails the test that makes it.
+
+    A store may be made there: that happens once, before there are requests.
+    """
+    with blockbuster_ctx(scanned_modules=["tusd_py"], excluded_modules=["tusd_py.testing"]) as guard:
+        for function in guard.functions.values():
+            function.can_block_in("tusd_py/stores/local_files.py", {"__init__"})
+            function.can_block_in("tests/web/download_scene.py", {"chunks"})
+        yield

@@ -1,0 +1,48 @@
+"""What has to be true when an upload is over."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from tests.support.payload import Payload, sha256
+from tests.support.server import ServerProcess, fetch, head
+
+if TYPE_CHECKING:
+    from tests.interop.clients import Report
+    from tests.support.proxy import FaultProxy
+
+
+def check_stored(server: ServerProcess, upload_url: str, payload: Payload) -> None:
+    """The published file has exactly the payload's bytes; GET and HEAD agree."""
+    served = fetch(server.public_url(upload_url))
+    state = head(server.direct(upload_url))
+
+    assert sha256(server.published(upload_url).read_bytes()) == payload.sha256
+    assert (served.status, sha256(served.body)) == (200, payload.sha256)
+    assert state.status in {200, 204}
+    assert state.headers["upload-offset"] == state.headers["upload-length"] == str(payload.size)
+
+
+def check_success(server: ServerProcess, report: Report, payload: Payload) -> None:
+    """The client heard of one success and of no error, and the file is what it sent."""
+    assert (report.outcome, report.successes, report.errors) == ("success", 1, [])
+    check_stored(server, report.url, payload)
+
+
+def wait_for_offset(upload_url: str, offset: int, seconds: float = 10.0) -> None:
+    """Return once the server says that it has `offset` bytes; AssertionError if it never does."""
+    deadline = time.monotonic() + seconds
+    while (state := head(upload_url)).headers.get("upload-offset") != str(offset):
+        assert time.monotonic() < deadline, f"{offset} not reached: {state}"
+        time.sleep(0.01)
+
+
+def methods(proxy: FaultProxy) -> list[str]:
+    """The methods of the requests so far, without a browser's questions beforehand."""
+    return [request.method for request in proxy.requests if request.method != "OPTIONS"]
+
+
+def offsets(proxy: FaultProxy) -> list[int]:
+    """Where the PATCH requests so far meant to write, in bytes."""
+    return [int(it.headers["upload-offset"]) for it in proxy.requests if it.method == "PATCH"]

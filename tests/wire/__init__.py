@@ -1,0 +1,1 @@
+"""What the server says and does, byte by byte, seen from a socket."""

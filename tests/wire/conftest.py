@@ -1,0 +1,85 @@
+"""One server for all tests that can share it, others on demand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.server import ServerProcess
+from tests.wire.tus import Tus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_SIZE = 100_000_000
+"""The largest upload the shared server takes, in bytes."""
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """The server as it comes, with a limit so that limits can be met."""
+    folder = tmp_path_factory.mktemp("wire") / "store"
+    with ServerProcess(folder, "--max-size", str(MAX_SIZE), "--network-timeout", "2s") as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def tus(server: ServerProcess) -> Tus:
+    """A client of the shared server."""
+    return Tus.of(server)
+
+
+@pytest.fixture(scope="session")
+def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """The server without any limit of size, and patient."""
+    folder = tmp_path_factory.mktemp("wire") / "open"
+    with ServerProcess(folder, "--min-free-space", "0", "--network-timeout", "60s") as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def open_tus(open_server: ServerProcess) -> Tus:
+    """A client of the server without limits."""
+    return Tus.of(open_server)
+
+
+class LogLines:
+    """The lines the server has logged so far, read anew each time."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self._server = server
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._server.log.splitlines())
+
+
+@pytest.fixture
+def server_log(server: ServerProcess) -> LogLines:
+    """What the shared server says."""
+    return LogLines(server)
+
+
+KINDS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
+    "uvloop": (("--loop", "uvloop"), {}),
+    "asyncio": (("--loop", "asyncio"), {}),
+    "asyncio, parser in Python": (("--loop", "asyncio"), {"AIOHTTP_NO_EXTENSIONS": "1"}),
+}
+"""Flags and environment for each way the server's bytes may come in."""
+
+
+@pytest.fixture(scope="module", params=list(KINDS.values()), ids=list(KINDS))
+def any_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
+    """A server on every event loop and with every HTTP parser there is; it is impatient."""
+    flags, environment = request.param
+    folder = tmp_path_factory.mktemp("kinds") / "store"
+    with ServerProcess(folder, "--network-timeout", "1s", *flags, environment=environment) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def any_tus(any_server: ServerProcess) -> Tus:
+    """A client of such a server."""
+    return Tus.of(any_server)

@@ -1,0 +1,106 @@
+"""Where several refusals would fit, the one that helps the client most comes first.
+
+Method override, origin, method (405), version (412), existence (404), content type (415), syntax (400),
+offset (409), length and size (400, 413).
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.wire.conftest import MAX_SIZE
+from tests.wire.tus import CHUNK_TYPE, UNKNOWN, Tus
+
+WRONG_VERSION = {"Tus-Resumable": "0.2.2"}
+WRONG_TYPE = {"Content-Type": "text/plain"}
+NO_OFFSET = {"Upload-Offset": "x"}
+OTHER_OFFSET = {"Upload-Offset": "7"}
+NO_LENGTH = {"Upload-Length": "x"}
+OTHER_LENGTH = {"Upload-Length": "99"}
+CHECKSUM = {"Upload-Checksum": "sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0="}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"),
+    [
+        (WRONG_VERSION, 412),
+        (WRONG_TYPE, 404),
+        (NO_OFFSET, 404),
+        (NO_LENGTH, 404),
+        (CHECKSUM, 404),
+        (OTHER_OFFSET, 404),
+        (WRONG_VERSION | WRONG_TYPE | NO_OFFSET, 412),
+        (WRONG_TYPE | NO_OFFSET | NO_LENGTH, 404),
+        ({"X-HTTP-Method-Override": "PUT"} | WRONG_VERSION, 405),
+    ],
+)
+def test_existence_comes_before_everything_about_the_body(
+    tus: Tus, wrong: dict[str, str], status: int
+) -> None:
+    """tus 1.0.0, PATCH: 404 for what does not exist, however malformed the request is (T-010, T-033)."""
+    with tus.nothing_stored():
+        answer = tus.patch(f"/files/{UNKNOWN}", 0, b"12345", wrong)
+
+    assert answer.status == status
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"),
+    [
+        (WRONG_VERSION | WRONG_TYPE | NO_OFFSET, 412),
+        (WRONG_VERSION | OTHER_OFFSET, 412),
+        (WRONG_TYPE | NO_OFFSET, 415),
+        (WRONG_TYPE | OTHER_OFFSET | OTHER_LENGTH, 415),
+        (WRONG_TYPE | CHECKSUM, 415),
+        (NO_OFFSET | OTHER_LENGTH, 400),
+        (NO_LENGTH | OTHER_OFFSET, 400),
+        (CHECKSUM | OTHER_OFFSET, 400),
+        (OTHER_OFFSET | OTHER_LENGTH, 409),
+        (OTHER_OFFSET, 409),
+        (OTHER_LENGTH, 400),
+        ({"Upload-Length": "10"}, 413),
+    ],
+)
+def test_refusals_of_a_patch_come_in_a_fixed_order(tus: Tus, wrong: dict[str, str], status: int) -> None:
+    """Every PATCH here brings too many bytes as well, which is the last thing to be told (T-027, T-028)."""
+    path = tus.create(10)
+    tus.patch(path, 0, b"abc")
+
+    with tus.untouched(path):
+        answer = tus.patch(path, 3, bytes(8), wrong)
+
+    assert answer.status == status
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ({"Tus-Resumable": "0.2.2", "Upload-Length": "x"}, "ERR_UNSUPPORTED_VERSION"),
+        ({"Upload-Concat": "partial", "Upload-Length": "x"}, "ERR_UNSUPPORTED_EXTENSION"),
+        ({"Upload-Length": "x", "Upload-Metadata": ","}, "ERR_INVALID_UPLOAD_LENGTH"),
+        ({"Upload-Length": str(MAX_SIZE + 1), "Upload-Metadata": ","}, "ERR_INVALID_METADATA"),
+        ({"Upload-Length": str(MAX_SIZE + 1)}, "ERR_MAX_SIZE_EXCEEDED"),
+    ],
+)
+def test_refusals_of_a_creation_come_in_a_fixed_order(tus: Tus, wrong: dict[str, str], code: str) -> None:
+    """tus 1.0.0, Creation: version, extensions, syntax, size (T-010, T-048, T-060, T-066)."""
+    with tus.nothing_stored():
+        answer = tus.ask("POST", fields={"Content-Type": CHUNK_TYPE, **wrong}, body=b"12345")
+
+    assert answer.body.decode().partition(":")[0] == code
+    assert answer.get("Location") is None
+
+
+def test_a_malformed_patch_does_not_disturb_a_running_one(tus: Tus) -> None:
+    """What is wrong in itself is told without the upload's lock, so nobody is interrupted for it."""
+    path = tus.create(100)
+    with tus.connect() as wire:
+        wire.send(tus.patch_head(path, 0, 10) + b"12345")
+        while tus.offset(path) < 5:
+            pass
+        wrong = tus.patch(path, 5, b"x", WRONG_TYPE)
+        wire.send(b"67890")
+        answer = wire.read("PATCH")
+
+    assert wrong.status == 415
+    assert (answer.status, answer.get("Upload-Offset")) == (204, "10")
