@@ -10,7 +10,7 @@ from tusd_py.core.errors import RecordCorruptError, UploadNotFoundError
 from tusd_py.core.findings import Finding, FindingKind
 from tusd_py.core.model import Upload, UploadState
 from tusd_py.stores.files import size_of, translated, unlink
-from tusd_py.stores.local_layout import MARK, RECORD, UNFINISHED, Layout
+from tusd_py.stores.local_layout import MARK, RECORD, UNFINISHED, Layout, is_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,12 +22,19 @@ def examine(files: LocalFiles) -> list[Finding]:
     """Look at every file once."""
     with translated():
         files.check_identity()
-        incoming = sorted(os.listdir(files.layout.incoming))
-        published = sorted(os.listdir(files.layout.published))
+        # In this order: what is published has been on record before.
+        published = _list_files(files.layout.published)
+        incoming = _list_files(files.layout.incoming)
         known = {name.removesuffix(RECORD) for name in incoming if name.endswith(RECORD)}
         findings = list(_examine_incoming(files, incoming, known))
         findings += _examine_published(files.layout, published, known)
         return findings
+
+
+def _list_files(folder: str) -> list[str]:
+    """Folders in there (`lost+found`) are not ours."""
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_file(follow_symlinks=False))
 
 
 def repair(files: LocalFiles, finding: Finding) -> None:
@@ -77,9 +84,10 @@ def _examine_name(files: LocalFiles, name: str, known: set[str], since: datetime
     if name.endswith(MARK):
         detail = "the mark of an upload that is not on record"
         return _found(FindingKind.TORN_TEMPORARY, name, detail, since, is_repairable=True)
-    size = size_of(files.layout.data(name)) or 0
+    size = size_of(os.path.join(files.layout.incoming, name)) or 0
     detail = f"{size} bytes of an upload that is not on record"
-    return _found(FindingKind.DATA_WITHOUT_RECORD, name, detail, since, is_repairable=size == 0)
+    is_repairable = size == 0 and is_id(name)  # a file of any other name was never ours
+    return _found(FindingKind.DATA_WITHOUT_RECORD, name, detail, since, is_repairable=is_repairable)
 
 
 def _examine_record(files: LocalFiles, upload_id: str, since: datetime) -> Finding | None:

@@ -17,6 +17,11 @@ UNFINISHED = ".tmp"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
+def is_id(text: str) -> bool:
+    """Whether it can be an upload's id: nothing that names another folder, and no suffix of ours."""
+    return _ID.fullmatch(text) is not None
+
+
 class Layout:
     """Names only; nothing is touched. Raises UploadNotFoundError for what cannot be an id."""
 
@@ -28,7 +33,7 @@ class Layout:
 
     def data(self, upload_id: str) -> str:
         """The bytes, until they are published."""
-        if not _ID.fullmatch(upload_id):
+        if not is_id(upload_id):
             raise UploadNotFoundError(upload_id)
         return os.path.join(self.incoming, upload_id)
 
