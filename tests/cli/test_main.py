@@ -8,9 +8,10 @@ import pytest
 
 from tusd_py import __version__
 from tusd_py.cli.exits import EXITS, Exit, exit_for
+from tusd_py.cli.lines import FSCK, GC, LS
 from tusd_py.cli.main import COMMANDS, main, root_help
 from tusd_py.core.errors import StoreError, TusdError
-from tusd_py.settings import SettingsError, help_text
+from tusd_py.settings import CommandLine, SettingsError, help_text
 
 
 def test_version_names_the_program_and_its_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -44,7 +45,7 @@ def test_an_unknown_command_is_one_line_that_names_the_known_ones(
     assert (code, *capsys.readouterr()) == (
         2,
         "",
-        "tusd-py: 'sevre' is not a command; the commands are: serve\n",
+        "tusd-py: 'sevre' is not a command; the commands are: serve, gc, fsck, ls\n",
     )
 
 
@@ -64,6 +65,15 @@ def test_help_after_a_command_explains_the_command(
     code = main(argv)
 
     assert (code, *capsys.readouterr()) == (0, help_text(), "")
+
+
+@pytest.mark.parametrize("line", [GC, FSCK, LS], ids=lambda line: line.command)
+def test_each_command_explains_what_it_takes(line: CommandLine, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--help` behind a command shows its own options and the settings it needs, and nothing runs."""
+    code = main([line.command, "--help"])
+
+    assert (code, *capsys.readouterr()) == (0, help_text(line), "")
+    assert COMMANDS[line.command].module == f"tusd_py.cli.{line.command}"
 
 
 def test_the_module_is_the_command(tmp_path: Path) -> None:
@@ -96,6 +106,6 @@ def test_a_bug_has_no_exit_code() -> None:
         exit_for(ZeroDivisionError())
 
 
-def test_every_exit_code_but_success_has_an_error() -> None:
-    """The table of exit codes is total."""
-    assert set(EXITS.values()) == set(Exit) - {Exit.OK}
+def test_every_exit_code_that_is_no_result_has_an_error() -> None:
+    """The table of exit codes is total; success and findings are what a command returns."""
+    assert set(EXITS.values()) == set(Exit) - {Exit.OK, Exit.FINDINGS}

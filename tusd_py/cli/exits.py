@@ -16,6 +16,8 @@ class Exit(IntEnum):
     """It could not do what was asked; trying again may help."""
     USAGE = 2
     """A command or setting is wrong; trying again will not help."""
+    FINDINGS = 3
+    """It was done, and found something wrong that is still there (`fsck`)."""
     INTERRUPTED = 130
     """Ended from the keyboard: 128 + SIGINT, as shells have it."""
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tusd_py import __version__
 from tusd_py.cli.exits import EXITS, Exit, exit_for
+from tusd_py.cli.lines import FSCK, GC, LS
 from tusd_py.settings import help_text
 
 if TYPE_CHECKING:
@@ -29,6 +31,21 @@ COMMANDS = {
         summary="Run the upload server.",
         module="tusd_py.cli.serve",
         help=help_text,
+    ),
+    "gc": Command(
+        summary="Remove what has expired and what crashes left; --dry-run shows it first.",
+        module="tusd_py.cli.gc",
+        help=partial(help_text, GC),
+    ),
+    "fsck": Command(
+        summary="Examine the storage; --repair repairs what can be repaired.",
+        module="tusd_py.cli.fsck",
+        help=partial(help_text, FSCK),
+    ),
+    "ls": Command(
+        summary="List the uploads in the storage.",
+        module="tusd_py.cli.ls",
+        help=partial(help_text, LS),
     ),
 }
 
@@ -65,8 +82,9 @@ Options:
   --help    Show this text; after a command, what it takes.
   --version Show the version.
 
-Example:
+Examples:
   tusd-py serve --port 8080 --upload-dir storage
+  tusd-py ls --upload-dir storage
 """
 
 

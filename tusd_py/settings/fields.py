@@ -102,7 +102,8 @@ class Settings(BaseSettings):
     )
 
     upload_dir: Folder = _storage(
-        Path("storage"), "Folder for running uploads and finished files. It is made when missing."
+        Path("storage"),
+        "Folder for running uploads and finished files. The server makes it when it is missing.",
     )
     durability: Durability = _storage(
         "os",
@@ -167,7 +168,7 @@ class Settings(BaseSettings):
     gc_interval: Span = _cleaning(
         600.0,
         "How often the server removes what has expired and what a crash left behind, and finishes what a"
-        " crash interrupted. 0 is never: `tusd-py gc` does it when it is called.",
+        " crash interrupted. 0 only finishes: then `tusd-py gc` removes, while no server runs.",
     )
 
     disable_cors: Switch = _cors(
