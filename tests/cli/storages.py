@@ -128,10 +128,3 @@ def run_json(command: str, storage: Storage, *argv: str) -> tuple[int, Any]:
     ended = run(command, storage, "--json", *argv)
     assert ended.stderr == ""
     return ended.returncode, json.loads(ended.stdout)
-
-
-async def beside_a_leader(storage: Storage, command: str, *argv: str) -> subprocess.CompletedProcess[str]:
-    """Run a command while somebody else leads the storage, as a running server does."""
-    async with storage.store() as store, store.lead() as leads:
-        assert leads
-        return await asyncio.to_thread(run, command, storage, *argv)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
-from tests.cli.storages import LONG_AGO, Storage, beside_a_leader, run, run_json
+from tests.cli.storages import LONG_AGO, Storage, run, run_json
 from tests.support.payload import make_bytes
 from tusd_py.cli.exits import Exit
 from tusd_py.cli.fsck import exit_of
@@ -18,7 +16,6 @@ from tusd_py.testing.fakes import ManualClock
 CONTENT = make_bytes(5000)
 EMPTY = "data-without-record empty: 0 bytes of an upload that is not on record"
 STUCK = "stuck-completing stuck: all bytes are stored, but it is not finished"
-LED = "tusd-py: a running server cleans this storage up by itself, every --gc-interval; "
 
 
 def spoil(storage: Storage) -> None:
@@ -175,29 +172,6 @@ def test_a_name_from_the_disk_cannot_write_on_the_terminal(storage: Storage) -> 
         r"published-without-record a\x1b[2J\nb\udcff.bin: a finished file of 1 bytes that no record knows;"
         " left for a person to look at"
     )
-
-
-async def test_beside_a_server_nothing_is_repaired(storage: Storage) -> None:
-    """Its work in progress could pass for litter: one line, no change, exit 1."""
-    await asyncio.to_thread(storage.file, "incoming/empty", b"")
-
-    ended = await beside_a_leader(storage, "fsck", "--repair")
-
-    assert (ended.returncode, ended.stdout, ended.stderr) == (
-        1,
-        "",
-        f"{LED}without --repair, fsck only looks\n",
-    )
-    assert (storage.incoming / "empty").exists()
-
-
-async def test_beside_a_server_an_examination_looks(storage: Storage) -> None:
-    """Looking needs no lead."""
-    await asyncio.to_thread(storage.file, "incoming/empty", b"")
-
-    ended = await beside_a_leader(storage, "fsck")
-
-    assert (ended.returncode, ended.stdout.splitlines()[-1]) == (3, "1 finding: 0 repaired, 1 left.")
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import sys
 from datetime import timedelta
 
-from tests.cli.storages import LONG_AGO, Storage, ago, beside_a_leader, finish, run, run_json, where
+from tests.cli.storages import LONG_AGO, Storage, ago, finish, run, run_json, where
 from tests.support.payload import make_bytes
 from tusd_py.core.model import UploadKind, UploadState
 
 CONTENT = make_bytes(5000)
 WOULD = "would finish 1, would expire 1, would forget 0, would remove 1"
-LED = "tusd-py: a running server cleans this storage up by itself, every --gc-interval; "
 DIES_AFTER_THE_MARK = """\
 import os, signal, sys
 from tusd_py.cli.main import main
@@ -180,29 +178,6 @@ def test_what_cannot_be_done_is_told_and_keeps_nothing_else_back(storage: Storag
             "2 uploads examined: finished 0, expired 1, forgot 0, removed 0, busy 0, failed 1",
         ],
     )
-
-
-async def test_beside_a_server_nothing_is_swept(storage: Storage) -> None:
-    """One leader per storage: the command says so in a line, changes nothing, and exits with 1."""
-    await asyncio.to_thread(storage.put, "overdue", CONTENT, length=9000, expires_at=ago(hours=1))
-
-    ended = await beside_a_leader(storage, "gc")
-
-    assert (ended.returncode, ended.stdout, ended.stderr) == (
-        1,
-        "",
-        f"{LED}--dry-run only looks\n",
-    )
-    assert (storage.incoming / "overdue").read_bytes() == CONTENT
-
-
-async def test_beside_a_server_a_dry_run_looks(storage: Storage) -> None:
-    """Looking needs no lead."""
-    await asyncio.to_thread(storage.put, "overdue", CONTENT, length=9000, expires_at=ago(hours=1))
-
-    ended = await beside_a_leader(storage, "gc", "--dry-run")
-
-    assert (ended.returncode, ended.stdout.splitlines()[0]) == (0, "would expire  overdue")
 
 
 def test_a_sweep_that_is_killed_is_finished_by_the_next(storage: Storage) -> None:
