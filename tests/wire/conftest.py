@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.server import ServerProcess
+from tests.wire.raw import SECONDS
 from tests.wire.tus import Tus
 
 if TYPE_CHECKING:
@@ -52,6 +55,16 @@ class LogLines:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._server.log.splitlines())
+
+    def access(self, request_id: str) -> dict[str, object]:
+        """The access line of that request, which reaches us on another way than its answer."""
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            lines = [json.loads(line) for line in self if '"event": "request"' in line]
+            found = [line for line in lines if line["request_id"] == request_id]
+            if found:
+                return found[-1]
+        raise AssertionError(f"no access line of {request_id}")
 
 
 @pytest.fixture

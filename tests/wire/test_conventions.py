@@ -10,8 +10,9 @@ import pytest
 from tests.support.server import ServerProcess
 from tests.wire.conftest import LogLines
 from tests.wire.raw import Response
-from tests.wire.tus import UNKNOWN, Tus
+from tests.wire.tus import UNKNOWN, Tus, path_of
 
+WRONG_SUM = "sha1 AAAAAAAAAAAAAAAAAAAAAAAAAAA="
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
@@ -19,12 +20,14 @@ def errors(tus: Tus) -> dict[str, Response]:
     """An answer for every code that a request alone can bring about."""
     path = tus.create(10)
     finished = tus.upload(b"abc")
+    partial = tus.upload(b"abc", {"Upload-Concat": "partial"})
+    final = path_of(tus.ask("POST", fields={"Upload-Concat": f"final;{partial}"}))
     post = [
         {"Upload-Length": "x"},
         {"Upload-Length": "1", "Upload-Defer-Length": "1"},
         {"Upload-Defer-Length": "2"},
         {"Upload-Length": "1", "Upload-Metadata": ","},
-        {"Upload-Length": "1", "Upload-Concat": "partial"},
+        {"Upload-Length": "1", "Upload-Concat": "Partial"},
         {"Upload-Length": "1", "Tus-Resumable": "9"},
         {"Upload-Length": str(10**12)},
     ]
@@ -34,6 +37,10 @@ def errors(tus: Tus) -> dict[str, Response]:
         tus.patch(path, 0, bytes(11)),
         tus.patch(path, 0, b"", {"Content-Type": "text/plain"}),
         tus.patch(f"/files/{UNKNOWN}", 0),
+        tus.patch(path, 0, b"x", {"Upload-Checksum": "sha1"}),
+        tus.patch(path, 0, b"x", {"Upload-Checksum": "whirlpool AAAA"}),
+        tus.patch(path, 0, b"x", {"Upload-Checksum": WRONG_SUM}),
+        tus.patch(final, 3, b"x"),
         tus.ask("PUT", path),
         tus.ask("GET", "/nowhere"),
         tus.ask("GET", finished, {"Range": "bytes=7-"}),
@@ -51,7 +58,7 @@ def test_error_texts_are_short_and_for_people(tus: Tus) -> None:
         "ERR_AMBIGUOUS_UPLOAD_LENGTH": 400,
         "ERR_INVALID_UPLOAD_LENGTH_DEFER": 400,
         "ERR_INVALID_METADATA": 400,
-        "ERR_UNSUPPORTED_EXTENSION": 400,
+        "ERR_INVALID_CONCAT": 400,
         "ERR_UNSUPPORTED_VERSION": 412,
         "ERR_MAX_SIZE_EXCEEDED": 413,
         "ERR_INVALID_OFFSET": 400,
@@ -59,6 +66,10 @@ def test_error_texts_are_short_and_for_people(tus: Tus) -> None:
         "ERR_UPLOAD_SIZE_EXCEEDED": 413,
         "ERR_INVALID_CONTENT_TYPE": 415,
         "ERR_UPLOAD_NOT_FOUND": 404,
+        "ERR_INVALID_CHECKSUM": 400,
+        "ERR_UNSUPPORTED_CHECKSUM_ALGORITHM": 400,
+        "ERR_CHECKSUM_MISMATCH": 460,
+        "ERR_MODIFY_FINAL": 403,
         "ERR_METHOD_NOT_ALLOWED": 405,
         "ERR_NOT_FOUND": 404,
         "ERR_RANGE_NOT_SATISFIABLE": 416,
@@ -72,7 +83,7 @@ def test_error_texts_are_short_and_for_people(tus: Tus) -> None:
 
 def test_no_error_has_a_location(tus: Tus) -> None:
     """tuspy takes a Location of any status for success (C-02)."""
-    assert [answer.get("Location") for answer in errors(tus).values()] == [None] * 16
+    assert [answer.get("Location") for answer in errors(tus).values()] == [None] * 20
 
 
 def test_nothing_redirects(tus: Tus) -> None:
@@ -92,8 +103,7 @@ def test_the_clients_request_id_comes_back(tus: Tus, server_log: LogLines, given
     answer = tus.ask("GET", "/nowhere", {"X-Request-ID": given})
 
     assert answer.get("X-Request-ID") == given
-    logged = [json.loads(line) for line in server_log if '"request"' in line]
-    assert [line["status"] for line in logged if line.get("request_id") == given][-1:] == [404]
+    assert server_log.access(given)["status"] == 404
 
 
 @pytest.mark.parametrize(
