@@ -87,9 +87,18 @@ class Completion:
         if upload.kind is not UploadKind.PARTIAL:
             await self.hooks.pre_finish(upload)
         if upload.kind is UploadKind.FINAL:
-            await self.store.concatenate(upload, await self.parts_of(upload))
-            return replace(upload, offset=upload.length or 0)
+            return await self._join(upload)
         return upload
+
+    async def _join(self, final: Upload) -> Upload:
+        try:
+            parts = await self.parts_of(final)
+        except UploadGoneError:
+            if final.offset != final.length:
+                raise
+            return final  # joined before an interruption, it needs its partials no more
+        await self.store.concatenate(final, parts)
+        return replace(final, offset=final.length or 0)
 
     # -- finals -------------------------------------------------------------------------------
 
