@@ -14,6 +14,7 @@ class Action(Enum):
     SILENCE = auto()
     LOSE_RESPONSE = auto()
     REFUSE = auto()
+    CORRUPT = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,3 +58,8 @@ def lose_response(of: str = "PATCH", nth: int = 1) -> Fault:
 def refuse(of: str = "PATCH", nth: int = 1) -> Fault:
     """RST to both sides instead of the request: the server gets nothing of it."""
     return Fault(action=Action.REFUSE, of=of, nth=nth)
+
+
+def corrupt_at(place: int, of: str = "PATCH", nth: int = 1) -> Fault:
+    """Turn over every bit of the byte at `place` of the body, counted from 0; all else passes as it is."""
+    return Fault(action=Action.CORRUPT, of=of, nth=nth, after=place)

@@ -132,8 +132,17 @@ class Link:
             if piece.is_head and self._owner.fire(fault):
                 await self._strike(fault.action)
             await self._send(piece.data)
+        elif fault.action is Action.CORRUPT:
+            await self._send(self._corrupt(fault, piece))
         else:
             await self._forward_to(fault, piece)
+
+    def _corrupt(self, fault: Fault, piece: Piece) -> bytes:
+        place = fault.after - self._passed
+        self._passed += 0 if piece.is_head else len(piece.data)
+        if piece.is_head or not 0 <= place < len(piece.data) or not self._owner.fire(fault):
+            return piece.data
+        return piece.data[:place] + bytes([piece.data[place] ^ 0xFF]) + piece.data[place + 1 :]
 
     async def _forward_to(self, fault: Fault, piece: Piece) -> None:
         room = len(piece.data) if piece.is_head else fault.after - self._passed

@@ -247,6 +247,27 @@ def test_a_lost_response_follows_a_whole_request(recorder: Recorder, proxy: Faul
     assert recorder.received == [sent]
 
 
+@pytest.mark.parametrize("place", [0, 65_535, 65_536, 199_999])
+def test_a_corruption_turns_over_exactly_one_byte(
+    recorder: Recorder, proxy: FaultProxy, place: int
+) -> None:
+    """The named byte of the named body has all its bits changed; nothing else, before or behind, has."""
+    first, second = patch(make_bytes(200_000, 1)), patch(make_bytes(200_000, 2))
+    proxy.script(faults.corrupt_at(place, nth=2))
+    with dial(proxy) as client:
+        client.sendall(first + second + first)
+        client.shutdown(socket.SHUT_WR)
+        answers = client.makefile("rb").read()
+    recorder.settle()
+
+    at = len(first) + len(second) - 200_000 + place
+    sent = first + second + first
+    assert recorder.received == [sent[:at] + bytes([sent[at] ^ 0xFF]) + sent[at + 1 :]]
+    assert recorder.ends == ["FIN"]
+    assert answers == ANSWER * 3
+    assert proxy.pending == ()
+
+
 def test_silence_keeps_both_connections_open(recorder: Recorder, proxy: FaultProxy) -> None:
     """Exactly the named bytes pass; then nothing, not even the client's end, until the proxy cuts."""
     sent = patch(make_bytes(200_000))
