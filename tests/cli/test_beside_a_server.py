@@ -10,7 +10,6 @@ from tests.cli.storages import Storage, ago, run
 from tests.faults.wire import wait_until
 from tests.support.payload import make_bytes
 from tests.support.server import ServerProcess
-from tusd_py.core.model import UploadState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +23,7 @@ def served(storage: Storage) -> Iterator[Storage]:
     """A storage whose server has swept it and goes on leading it; then an upload's time was over."""
     storage.put("first", CONTENT, length=9000, expires_at=ago(hours=1))
     with ServerProcess(storage.root, "--gc-interval", "1h"):
-        wait_until(lambda: storage.load("first").state is UploadState.EXPIRED, "the server does not sweep")
+        wait_until(lambda: not (storage.incoming / "first").exists(), "the server does not sweep")
         storage.put("overdue", CONTENT, length=9000, expires_at=ago(hours=1))
         storage.file("incoming/empty", b"")
         yield storage

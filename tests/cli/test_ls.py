@@ -137,6 +137,24 @@ def test_a_state_that_does_not_exist_is_one_line(storage: Storage) -> None:
     )
 
 
+@pytest.mark.parametrize("argv", [(), ("--json",)])
+def test_a_reader_that_has_seen_enough_is_no_failure(argv: tuple[str, ...], storage: Storage) -> None:
+    """`tusd-py ls | head -1`: no complaint about the broken pipe, exit 0."""
+    fill(storage)
+    readable, writable = os.pipe()
+    os.close(readable)
+
+    with open(writable, "wb") as closed_pipe:
+        ended = subprocess.run(
+            [sys.executable, "-m", "tusd_py", "ls", *where(storage), *argv],
+            env=own_environment(),
+            stdout=closed_pipe,
+            stderr=subprocess.PIPE,
+        )
+
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
 def test_listing_changes_nothing(storage: Storage) -> None:
     """Not a byte, not a time."""
     fill(storage)

@@ -37,8 +37,7 @@ def run(argv: Sequence[str]) -> int:
     if "json" in options:
         say_json(_fields(verdicts, repairs=repairs))
     else:
-        for line in _lines(verdicts):
-            say(line)
+        say(_lines(verdicts))
     return exit_of(verdicts)
 
 

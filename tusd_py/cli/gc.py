@@ -38,8 +38,7 @@ def run(argv: Sequence[str]) -> int:
     if "json" in options:
         say_json(_fields(report))
     else:
-        for line in _lines(report):
-            say(line)
+        say(_lines(report))
     return Exit.FAILURE if report.failed else Exit.OK
 
 

@@ -52,8 +52,7 @@ def run(argv: Sequence[str]) -> int:
     elif sys.stdout.isatty():
         _show_table(listed)
     else:
-        for line in (COLUMNS, *(_cells(each, str) for each in listed)):
-            say("\t".join(line))
+        say("\t".join(line) for line in (COLUMNS, *(_cells(each, str) for each in listed)))
     return Exit.OK
 
 

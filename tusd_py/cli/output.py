@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from tusd_py.core.findings import Finding
@@ -15,14 +17,22 @@ _SIZES = ("KiB", "MiB", "GiB", "TiB", "PiB")
 _SPANS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
-def say(text: str) -> None:
-    """One line."""
-    sys.stdout.write(f"{text}\n")
+def say(lines: Iterable[str]) -> None:
+    """All lines of a result."""
+    _write("".join(f"{line}\n" for line in lines))
 
 
 def say_json(value: object) -> None:
     """One JSON document. Names that are not Unicode come as lone surrogates, escaped."""
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    _write(json.dumps(value, indent=2) + "\n")
+
+
+def _write(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has seen enough, as `head` does: the result stays what it is
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def inline(text: str) -> str:
