@@ -151,7 +151,8 @@ async def _life_of_the_engine(app: web.Application) -> AsyncIterator[None]:
     """Clean up, and finish what was left unfinished, while serving; close the storage at the end."""
     engine, settings = app[ENGINE], app[_SETTINGS]
     app.on_shutdown.append(_stop_bodies)
-    cleaning = asyncio.create_task(_keep_clean(settings, engine), name="janitor")
+    sweeping = make_janitor(settings, engine).run(settings.gc_interval, _log_sweep)
+    cleaning = asyncio.create_task(sweeping, name="janitor")
     yield
     cleaning.cancel()
     with suppress(asyncio.CancelledError):
@@ -161,16 +162,6 @@ async def _life_of_the_engine(app: web.Application) -> AsyncIterator[None]:
 
 async def _stop_bodies(app: web.Application) -> None:
     app[ENGINE].stop()
-
-
-async def _keep_clean(settings: Settings, engine: UploadEngine) -> None:
-    janitor = make_janitor(settings, engine)
-    if settings.gc_interval:
-        await janitor.run(settings.gc_interval, _log_sweep)
-    else:  # what an earlier process left on its last steps is finished all the same
-        async with engine.store.lead() as leads:
-            if leads:
-                _log_sweep(await janitor.sweep())
 
 
 def _log_sweep(report: SweepReport) -> None:
