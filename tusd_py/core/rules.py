@@ -177,6 +177,11 @@ class AppendPlan:
     overrun: UploadError
     length_settled: bool = False
 
+    @property
+    def discarded(self) -> Upload:
+        """tus 1.0.0, Checksum: the upload without the append: its offset and its length did not move."""
+        return replace(self.upload, length=None) if self.length_settled else self.upload
+
 
 def check_alive(upload: Upload, now: datetime) -> None:
     """Refuse what has expired and what a pre-finish veto has refused for good."""

@@ -271,8 +271,6 @@ class UploadEngine:
         if upload.state is UploadState.COMPLETE:
             await self._expect_nothing(plan, body, checksum)
             return upload
-        if plan.length_settled:
-            await self.store.save(upload)
         upload = await self._write(plan, body, lock, checksum)
         with _concerning(upload):
             return await self._conclude(plan, upload, body)
@@ -282,6 +280,8 @@ class UploadEngine:
     ) -> Upload:
         """The upload with what of the body counts: all that came, or with a checksum all or nothing."""
         upload, digests = plan.upload, self._digests(checksum)
+        if digests is None:
+            await self._settle_length(plan)
         async with self.store.append(upload, atomic=digests is not None) as appender:
             progress = _Progress(
                 upload=upload,
@@ -293,11 +293,18 @@ class UploadEngine:
                 asked_at=self._clock(),
             )
             await pump(body, appender, room=plan.room, digests=digests, after_piece=progress)
-            # tus 1.0.0, Checksum: verified after the entire request has been received.
-            if digests is None or body.end is BodyEnd.WHOLE:
+            if digests is not None:
+                if body.end is not BodyEnd.WHOLE:
+                    return plan.discarded
+                # tus 1.0.0, Checksum: verified after the entire request has been received.
                 self._verify(upload, body, checksum, digests)
-                upload = replace(upload, offset=await appender.commit())
+                await self._settle_length(plan)
+            upload = replace(upload, offset=await appender.commit())
         return rules.after_append(upload, self._lifetime, self._clock())
+
+    async def _settle_length(self, plan: rules.AppendPlan) -> None:
+        if plan.length_settled:
+            await self.store.save(plan.upload)
 
     async def _conclude(self, plan: rules.AppendPlan, upload: Upload, body: Body) -> Upload:
         """What follows from how the body ended."""
