@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tusd_py.core.model import Upload
 
 FILE = Payload(size=50_000, seed=8)
-AT_ONCE = 2.0
+AT_ONCE = 5.0
 """Seconds; far below every timeout in force, far above what a busy machine needs."""
 
 
@@ -211,7 +211,7 @@ def test_a_second_append_takes_over_and_both_keep_every_byte(server: ServerProce
 
     assert code(told) == (423, "ERR_UPLOAD_INTERRUPTED")
     assert told.headers["retry-after"] == "1"
-    assert waited < 0.5
+    assert waited < 2.0
     assert (answer.status, answer.headers["upload-offset"]) == (204, "50000")
     assert published_digest(server, url) == FILE.sha256
 
