@@ -226,7 +226,7 @@ class Fleet:
         for journey in self.under_way:
             if journey.id is None:
                 continue
-            size, way = sizes[journey.mark], self.random.choice(["wait", "ask", "send"])
+            size, way = sizes[journey.mark], self.random.choice(["wait", "wait", "ask", "send"])
             if size == len(journey.data) and not journey.deferred:
                 self._finish(journey, way)
             answer = head(self.server.url + journey.id)

@@ -364,6 +364,7 @@ async def test_a_process_that_dies_at_any_step_loses_nothing(
         await check_what_is_left(folder, durability)
 
 
+@pytest.mark.timeout(300)  # hundreds of processes
 async def test_a_process_that_dies_again_on_the_way_back_loses_nothing(tmp_path: Path) -> None:
     """Every step of the first process, and for each of them every step of the second."""
     folders = await asyncio.to_thread(crash, tmp_path, "os", "--again")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 # Enough for every fault here, and quick; the count starts anew whenever the offset has grown.
-RETRY_DELAYS = (0, *[100] * 50)
+RETRY_DELAYS = (0, *[100] * 300)
 NAME = "payload.bin"
 
 

@@ -24,7 +24,7 @@ from urllib.parse import unquote, urlsplit
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-START_SECONDS = 20.0
+START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 _READY = re.compile(r"You can now upload files to: (https?://\S+)")
 

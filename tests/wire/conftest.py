@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,12 +49,18 @@ def open_tus(open_server: ServerProcess) -> Tus:
 
 
 class LogLines:
-    """The lines the server has logged so far, read anew each time."""
+    """The lines the server has logged, up to everything it had to say of requests answered so far."""
 
     def __init__(self, server: ServerProcess) -> None:
         self._server = server
 
     def __iter__(self) -> Iterator[str]:
+        mark = f"mark-{uuid.uuid4()}"
+        Tus.of(self._server).ask("OPTIONS", fields={"X-Request-ID": mark})
+        deadline = time.monotonic() + SECONDS
+        while mark not in self._server.log:  # the log is collected by a thread
+            assert time.monotonic() < deadline, "the log does not come"
+            time.sleep(0.01)
         return iter(self._server.log.splitlines())
 
     def access(self, request_id: str) -> dict[str, object]:
@@ -71,6 +78,12 @@ class LogLines:
 def server_log(server: ServerProcess) -> LogLines:
     """What the shared server says."""
     return LogLines(server)
+
+
+def check_no_traceback(server: ServerProcess) -> None:
+    """Nothing that was asked of the server so far was an error of its own."""
+    lines = [line for line in LogLines(server) if "Traceback" in line or '"exception"' in line]
+    assert lines == []
 
 
 KINDS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {

@@ -6,7 +6,7 @@ A finished upload is never touched unless finished ones were given a time of the
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from tusd_py.core.model import Upload, UploadState
 from tusd_py.engine.completion import NEVER_DISTURB
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from tusd_py.core.ports import Clock, EventSink, Locker, Store
     from tusd_py.engine.completion import Completion
@@ -107,37 +107,31 @@ class Janitor:
         return report
 
     async def _visit_all(self, report: SweepReport, *, collects: bool) -> None:
+        expired = []
         async for upload_id in self._store.list():
             report.examined += 1
-            try:
-                await self._visit(await self._store.load(upload_id), report, collects=collects)
-            except UploadLockedError:
-                report.busy.append(upload_id)
-            except UploadError:  # removed, or its bytes lost, since it was listed: litter, if anything
-                continue
-            except StoreError:
-                report.failed.append(upload_id)
-
-    async def _visit(self, upload: Upload, report: SweepReport, *, collects: bool) -> None:
-        if upload.awaits_completion:
-            await self._finish(upload, report)
-        elif rules.is_expired(upload, self._clock()):
-            if collects:
+            with _noting(upload_id, report):
+                upload = await self._store.load(upload_id)
+                if upload.awaits_completion or not rules.is_expired(upload, self._clock()):
+                    await self._finish(upload, report)
+                else:
+                    expired.append(upload)
+        # Partials go last: a final on its way to the end may still need them.
+        for upload in expired if collects else ():
+            with _noting(upload.id, report):
                 await self._collect(upload, report)
-        elif upload.is_waiting_final:
-            await self._finish(upload, report)
 
     async def _collect(self, upload: Upload, report: SweepReport) -> None:
         if upload.state is not UploadState.EXPIRED:
             await self._expire(upload, report)
             return
         is_forgotten = self._is_forgotten(upload)
-        if is_forgotten:
-            report.forgotten.append(upload.id)
         if not report.is_dry_run:
             async with self._alone(upload.id):
                 # A crash may have kept the bytes of what is only remembered.
                 await (self._store.delete(upload.id) if is_forgotten else self._store.discard(upload))
+        if is_forgotten:
+            report.forgotten.append(upload.id)
 
     def _is_forgotten(self, upload: Upload) -> bool:
         return upload.expires_at is None or self._clock() >= upload.expires_at + self._housekeeping.memory
@@ -156,6 +150,8 @@ class Janitor:
         self._emit(UploadExpired(upload=upload))
 
     async def _finish(self, upload: Upload, report: SweepReport) -> None:
+        if not (upload.awaits_completion or upload.is_waiting_final):
+            return
         if report.is_dry_run:
             if upload.awaits_completion:
                 report.finished.append(upload.id)
@@ -175,6 +171,20 @@ class Janitor:
         old = self._clock() - self._housekeeping.litter_age
         async for finding in self._store.examine():
             if finding.kind in LITTER and finding.is_repairable and finding.since <= old:
-                report.litter.append(finding)
-                if not report.is_dry_run:
-                    await self._store.repair(finding)
+                with _noting(finding.subject, report):
+                    if not report.is_dry_run:
+                        await self._store.repair(finding)
+                    report.litter.append(finding)
+
+
+@contextmanager
+def _noting(subject: str, report: SweepReport) -> Iterator[None]:
+    """What goes wrong with one of them is noted and does not keep us from the others."""
+    try:
+        yield
+    except UploadLockedError:
+        report.busy.append(subject)
+    except UploadError:  # removed, or its bytes lost, since it was listed: litter, if anything
+        return
+    except StoreError:
+        report.failed.append(subject)

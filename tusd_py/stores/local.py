@@ -57,11 +57,15 @@ class LocalAppender:
     async def commit(self) -> int:
         """See tusd_py.core.ports.Appender.commit."""
         if self.is_pending:
-            await self._offload.run(self._files.accept, self._descriptor, self._upload.id)
-            self.is_pending = False
+            await self._offload.run(self._accept)
         elif self._files.durability is Durability.COMMIT:
             await self._offload.run(self._force)
         return self._position
+
+    def _accept(self) -> None:
+        # In the thread: what counts stays, also when the one who waits for it is cancelled.
+        self._files.accept(self._descriptor, self._upload.id)
+        self.is_pending = False
 
     def _force(self) -> None:
         with translated():
