@@ -1,1 +1,1 @@
-"""The server with real clients: tus-js-client in Node and Chromium, tuspy."""
+"""The server with real clients: tus-js-client in Node and Chromium, tuspy, aiotus."""

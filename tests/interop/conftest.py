@@ -12,7 +12,7 @@ from tests.support.proxy import FaultProxy
 from tests.support.server import ServerProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.interop.clients import TusJsClient
@@ -45,6 +45,14 @@ def proxy(server: ServerProcess) -> Iterator[FaultProxy]:
 def endpoint(server: ServerProcess, proxy: FaultProxy) -> str:
     """The creation URL, through the proxy."""
     return proxy.via(server.url)
+
+
+@pytest.fixture
+def published(server: ServerProcess) -> Callable[[], list[str]]:
+    """The names of the files that have been published since the test began."""
+    folder = server.upload_dir / "uploads"
+    before = {path.name for path in folder.iterdir()}
+    return lambda: sorted(path.name for path in folder.iterdir() if path.name not in before)
 
 
 @pytest.fixture(scope="session")
