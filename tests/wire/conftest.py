@@ -68,7 +68,7 @@ class LogLines:
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
             lines = [json.loads(line) for line in self if '"event": "request"' in line]
-            found = [line for line in lines if line["request_id"] == request_id]
+            found: list[dict[str, object]] = [line for line in lines if line["request_id"] == request_id]
             if found:
                 return found[-1]
         raise AssertionError(f"no access line of {request_id}")
