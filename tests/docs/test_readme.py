@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import urllib.request
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -49,6 +50,20 @@ def test_the_output_shown_is_the_output() -> None:
 
     assert shown[0] == "You can now upload files to: http://0.0.0.0:8080/files/"
     assert shown[1:] == _limits(Settings())
+
+
+def test_the_options_shown_are_the_options(tmp_path: Path) -> None:
+    """tus 1.0.0, OPTIONS: the README shows what the server says of itself (T-043)."""
+    [shown] = [block for block in blocks(read("README.md"), "console") if "-X OPTIONS" in block]
+
+    with ServerProcess(tmp_path, "--expire-after", "7d", "--max-local-file-size", "50MiB") as server:
+        request = urllib.request.Request(server.url, method="OPTIONS")
+        with urllib.request.urlopen(request, timeout=10) as response:
+            said = response.headers.items()
+
+    told = [f"{name}: {value}" for name, value in said if name.startswith("Tus-")]
+    assert told == [line for line in shown.splitlines() if line.startswith("Tus-")]
+    assert len(told) == 5
 
 
 def test_the_embedding_example_serves_and_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
