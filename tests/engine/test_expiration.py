@@ -299,6 +299,23 @@ async def test_an_upload_being_written_is_never_swept() -> None:
     assert await scene.stored(upload_id) == b"0123456789abcdef"
 
 
+async def test_an_upload_being_written_is_not_said_to_have_expired() -> None:
+    """Sliding expiry counts from the last bytes, and they are coming: a 410 would cost the client its upload."""
+    scene, upload_id = await begun(SLIDING)
+    gate = asyncio.Event()
+    body = ScriptedBody([b"abc", gate, b"def"])
+    holder = asyncio.create_task(scene.append(upload_id, 10, body=body))
+    await body.paused.wait()
+    scene.clock.advance(2 * HOUR)
+
+    seen = await scene.head(upload_id)
+    gate.set()
+    upload = await holder
+
+    assert (seen.offset, upload.offset) == (13, 16)
+    assert left(scene, seen) == HOUR
+
+
 async def test_what_has_all_its_bytes_is_finished_not_expired() -> None:
     """A crash before the completion and a long night after it: the file is there in the morning."""
     scene, upload_id = await begun(ABSOLUTE)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.engines import Client
-from tests.faults.mounts import plugged_in
+from tests.faults.mounts import plugged_in, small_disk
 from tests.faults.wire import (
     VERSION,
     Exchange,
@@ -26,6 +26,7 @@ from tests.faults.wire import (
 )
 from tests.support.payload import Payload, make_bytes
 from tests.support.server import Answer, ServerProcess, fetch, head, upload_id
+from tusd_py.core.errors import StoreError
 from tusd_py.stores.local import LocalStore
 
 if TYPE_CHECKING:
@@ -290,3 +291,9 @@ async def test_a_publication_is_forced_to_the_device_also_when_it_is_found_done(
     await Client(LocalStore(str(tmp_path), durability="finish")).inspect()
 
     assert tmp_path / "uploads" in forced
+
+
+def test_folders_on_two_devices_are_refused_at_the_start(tmp_path: Path) -> None:
+    """Publishing is atomic only within one device: better to hear of it before there are uploads."""
+    with small_disk(tmp_path / "uploads", 1 << 20), pytest.raises(StoreError, match="different devices"):
+        LocalStore(str(tmp_path))

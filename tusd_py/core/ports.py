@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -222,9 +222,8 @@ class EventSink(Protocol):
         ...
 
 
-@runtime_checkable
-class Hook(Protocol):
-    """Code of the operator's that may veto. Subclass it and define what is needed.
+class Hook:
+    """Code of the operator's that may veto. Subclass it and define what is needed; the rest agrees.
 
     A hook says no by raising UploadRejectedError; any other exception is our side's failure, and the
     client may try again.

@@ -170,7 +170,9 @@ class UploadEngine:
         upload = await self.store.load(upload_id)
         if upload.awaits_completion:  # the holder is about to finish: its last byte is not news yet
             return await self._inspect_alone(upload_id, silence=None)
-        rules.check_alive(upload, self._clock())
+        now = self._clock()
+        upload = rules.after_append(upload, self._lifetime, now)  # bytes are coming
+        rules.check_alive(upload, now)
         return Inspected(upload=upload)
 
     async def _inspect_alone(self, upload_id: str, *, silence: float | None) -> Inspected:

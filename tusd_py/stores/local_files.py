@@ -58,6 +58,9 @@ class LocalFiles:
             os.makedirs(self.layout.incoming, exist_ok=True)
             os.makedirs(self.layout.published, exist_ok=True)
             self._identity = self._identify()
+        if len({device for device, _ in self._identity}) > 1:
+            # A file gets its public name at once, or not at all, only within one device.
+            raise StoreError("incoming/ and uploads/ lie on different devices")
 
     # -- records ------------------------------------------------------------------------------
 
