@@ -300,7 +300,7 @@ async def test_an_upload_being_written_is_never_swept() -> None:
 
 
 async def test_an_upload_being_written_is_not_said_to_have_expired() -> None:
-    """Sliding expiry counts from the last bytes, and they are coming: a 410 would cost the client its upload."""
+    """Sliding expiry counts from the last bytes, and they are coming: a 410 would cost the upload."""
     scene, upload_id = await begun(SLIDING)
     gate = asyncio.Event()
     body = ScriptedBody([b"abc", gate, b"def"])
