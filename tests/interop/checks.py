@@ -38,6 +38,14 @@ def wait_for_offset(upload_url: str, offset: int, seconds: float = 10.0) -> None
         time.sleep(0.01)
 
 
+def wait_until_gone(server: ServerProcess, path: str, seconds: float = 10.0) -> None:
+    """Return once the server says 404 and has no file of the upload; AssertionError if that never is so."""
+    deadline = time.monotonic() + seconds
+    while (status := head(f"{server.origin}{path}").status) != 404 or server.traces(path):
+        assert time.monotonic() < deadline, f"not gone: {status}, {server.traces(path)}"
+        time.sleep(0.01)
+
+
 def methods(proxy: FaultProxy) -> list[str]:
     """The methods of the requests so far, without a browser's questions beforehand."""
     return [request.method for request in proxy.requests if request.method != "OPTIONS"]
@@ -46,3 +54,8 @@ def methods(proxy: FaultProxy) -> list[str]:
 def offsets(proxy: FaultProxy) -> list[int]:
     """Where the PATCH requests so far meant to write, in bytes."""
     return [int(it.headers["upload-offset"]) for it in proxy.requests if it.method == "PATCH"]
+
+
+def partials(proxy: FaultProxy) -> list[str]:
+    """The paths of the uploads that were written to, each once, in the order of their first PATCH."""
+    return list(dict.fromkeys(it.target for it in proxy.requests if it.method == "PATCH"))

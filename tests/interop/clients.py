@@ -138,6 +138,10 @@ class TusJsClient(ABC):
         """Continue after a pause or an error, in the same page or program."""
         self._driver.ask("continue")
 
+    def wait_until_stored(self) -> None:
+        """Return once the URL storage knows the running upload."""
+        self._driver.ask("stored")
+
     def terminate(self) -> None:
         """Stop, and remove the upload from the server."""
         self._driver.ask("terminate")

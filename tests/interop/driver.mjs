@@ -6,6 +6,7 @@
 //   {do: "start", source, options, ...}                start an upload; answered once it runs
 //   {do: "pause"} {do: "continue"}                     as a person does it
 //   {do: "terminate"}                                  abort(true); answered when the promise is settled
+//   {do: "stored"}                                     answered when the URL storage knows the upload
 //   {do: "result"}                                     answered when it succeeded, failed or paused
 //
 // `options` are tus-js-client's own. With `resume`, a previous upload is taken up from the URL
@@ -57,6 +58,12 @@ class Transfer {
     this.upload.start()
   }
 
+  async stored() {
+    while ((await this.upload.findPreviousUploads()).length === 0) {
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+  }
+
   async result() {
     if (this.report.outcome === null) await new Promise((resolve) => this.wakers.push(resolve))
     await new Promise((resolve) => setTimeout(resolve, QUIET_MS))
@@ -82,6 +89,7 @@ export function createDriver({ tus, openSource, urlStorage }) {
     pause: () => transfer.pause(),
     continue: () => transfer.continue(),
     terminate: () => transfer.upload.abort(true),
+    stored: () => transfer.stored(),
     result: () => transfer.result(),
   }
 
