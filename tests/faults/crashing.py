@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.faults.engines import Client
 from tests.support.payload import make_bytes
-from tusd_py.stores import local_files
+from tusd_py.stores import files
 from tusd_py.stores.local import LocalStore
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _watch(step: Callable[[], None]) -> None:
         return TornFile(path, mode)
 
     os.pwrite = torn_pwrite
-    local_files.open = watched_open  # type: ignore[attr-defined]
+    files.open = watched_open  # type: ignore[attr-defined]
 
 
 def _die_after(steps: int) -> Callable[[], None]:

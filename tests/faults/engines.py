@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from tusd_py.core.intents import Append, Create, ReadOffset
 from tusd_py.core.model import Limits, Metadata, Upload
+from tusd_py.core.ports import Hook
 from tusd_py.engine.hookpoints import Hookpoints
+from tusd_py.engine.janitor import Janitor, SweepReport
 from tusd_py.engine.uploads import UploadEngine
 from tusd_py.locks.memory import MemoryLocker
 from tusd_py.testing import ManualClock, RecordingSink, ScriptedBody
@@ -15,30 +17,14 @@ from tusd_py.testing import ManualClock, RecordingSink, ScriptedBody
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tusd_py.core.ports import Hook, Store
+    from tusd_py.core.ports import Store
 
 ID = "one"
 NOTHING = Metadata()
 
 
-class Agreeing:
-    """A Hook that has nothing against anything; tests say no in one place each."""
-
-    async def pre_create(self, upload: Upload) -> None:
-        """Yes."""
-
-    async def post_receive(self, upload: Upload) -> None:
-        """Yes."""
-
-    async def pre_finish(self, upload: Upload) -> None:
-        """Yes."""
-
-    async def pre_terminate(self, upload: Upload) -> None:
-        """Yes."""
-
-
 @dataclass
-class Failing(Agreeing):
+class Failing(Hook):
     """Fails by script when an upload is about to finish: an entry for each time it is asked."""
 
     script: list[Exception | None]
@@ -60,13 +46,14 @@ class Client:
     hooks: Sequence[Hook] = ()
     upload_id: str = ID
     events: RecordingSink = field(default_factory=RecordingSink)
+    clock: ManualClock = field(default_factory=ManualClock)
 
     def __post_init__(self) -> None:
         self.engine = UploadEngine(
             store=self.store,
             locker=MemoryLocker(),
             limits=Limits(),
-            clock=ManualClock(),
+            clock=self.clock,
             new_id=lambda: self.upload_id,
             emit=self.events,
             hooks=Hookpoints(self.hooks),
@@ -88,3 +75,14 @@ class Client:
     async def inspect(self) -> Upload:
         """One HEAD."""
         return (await self.engine.inspect(ReadOffset(upload_id=self.upload_id))).upload
+
+    async def sweep(self) -> SweepReport:
+        """What start-up does first, and the collector again and again."""
+        janitor = Janitor(
+            store=self.engine.store,
+            locker=self.engine.locker,
+            completion=self.engine.completion,
+            clock=self.clock,
+            emit=self.events,
+        )
+        return await janitor.sweep()

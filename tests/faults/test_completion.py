@@ -14,7 +14,8 @@ import pytest
 from tests.faults.crashing import CONTENT as CRASH_CONTENT
 from tests.faults.crashing import read_journal
 from tests.faults.embedded import embedded
-from tests.faults.engines import ID, Agreeing, Client, Failing
+from tests.faults.engines import ID, Client, Failing
+from tests.faults.leftovers import names_of_files
 from tests.faults.wire import (
     Exchange,
     code,
@@ -38,6 +39,7 @@ from tusd_py.core.errors import (
 from tusd_py.core.events import CompletionDelayed, UploadFinished
 from tusd_py.core.intents import Terminate
 from tusd_py.core.model import Upload, UploadState
+from tusd_py.core.ports import Hook
 from tusd_py.stores.local import LocalStore
 from tusd_py.testing import After, FaultyStore
 
@@ -76,15 +78,10 @@ async def drive_by_patch(_root: Path, client: Client) -> None:
 
 async def drive_by_restart(root: Path, client: Client) -> None:
     """No client comes back at all; the server starts again on the same folder."""
-    await Client(LocalStore(str(root)), events=client.events).engine.recover()
+    await Client(LocalStore(str(root)), events=client.events).sweep()
 
 
 DRIVERS = [drive_by_head, drive_by_patch, drive_by_restart]
-
-
-def all_files(root: Path) -> list[str]:
-    """The name of every file of a storage."""
-    return sorted(path.name for path in root.rglob("*") if path.is_file())
 
 
 def published(root: Path) -> dict[str, bytes]:
@@ -137,7 +134,7 @@ async def test_a_fault_at_any_step_delays_the_end_and_no_more(
     assert answered is None or answered == at_last
     assert (at_last.offset, at_last.state) == (len(CONTENT), UploadState.COMPLETE)
     assert published(tmp_path) == {ID: CONTENT}
-    assert all_files(tmp_path) == [ID, f"{ID}.json"]
+    assert names_of_files(tmp_path) == [ID, f"{ID}.json"]
     assert [event.upload for event in client.events.of(UploadFinished)] == [at_last]
 
 
@@ -191,7 +188,7 @@ async def test_a_veto_at_the_end_stays(tmp_path: Path, recorded: bool) -> None:
         with pytest.raises(UploadRejectedError):
             await client.inspect()
     restarted = Client(LocalStore(str(tmp_path)))  # which has no such hook
-    await restarted.engine.recover()
+    await restarted.sweep()
     for request in (restarted.inspect, lambda: restarted.append(len(CONTENT), b"")):
         with pytest.raises(UploadFailedError):
             await request()
@@ -202,7 +199,7 @@ async def test_a_veto_at_the_end_stays(tmp_path: Path, recorded: bool) -> None:
         await restarted.inspect()
     assert before == {}
     assert client.events.of(UploadFinished) == restarted.events.of(UploadFinished) == []
-    assert all_files(tmp_path) == []
+    assert names_of_files(tmp_path) == []
 
 
 async def test_one_upload_that_cannot_finish_keeps_no_other_from_it(tmp_path: Path) -> None:
@@ -216,10 +213,12 @@ async def test_one_upload_that_cannot_finish_keeps_no_other_from_it(tmp_path: Pa
     (tmp_path / "uploads" / names[0]).mkdir()
     (tmp_path / "incoming" / f"{names[1]}.json").write_bytes(b'{"version": 1')
 
-    await Client(LocalStore(str(tmp_path))).engine.recover()
+    report = await Client(LocalStore(str(tmp_path))).sweep()
     (tmp_path / "uploads" / names[0]).rmdir()
 
     assert published(tmp_path) == dict.fromkeys(names[2:], CONTENT)
+    assert sorted(report.finished) == names[2:]
+    assert sorted(report.failed) == names[:2]
 
 
 # -- through HTTP -----------------------------------------------------------------------------------
@@ -258,7 +257,7 @@ def test_a_client_is_not_told_done_before_the_file_is_there(tmp_path: Path, meth
     assert (at_last.status, at_last.headers["upload-offset"]) == (200, "30000")
 
 
-class Veto(Agreeing):
+class Veto(Hook):
     """An operator's hook that lets nothing be finished."""
 
     async def pre_finish(self, upload: Upload) -> None:
@@ -280,10 +279,10 @@ def test_a_client_hears_of_a_veto_for_good(tmp_path: Path) -> None:
     assert [answer.status for answer in later] == [400, 400, 400]
     assert before == {}
     assert removed == [204, 404]
-    assert all_files(tmp_path) == []
+    assert names_of_files(tmp_path) == []
 
 
-class Slow(Agreeing):
+class Slow(Hook):
     """An operator's hook that takes its time."""
 
     def __init__(self) -> None:
@@ -305,7 +304,7 @@ def test_clients_that_ask_while_an_upload_is_being_finished_all_get_their_answer
         url = create(server_url, FILE.size)
         requests = [stack.enter_context(Exchange.patch(url, 0, FILE.size))]
         requests[0].send(FILE.data)
-        queues = app[ENGINE]._locker._queues  # type: ignore[attr-defined]
+        queues = app[ENGINE].locker._queues  # type: ignore[attr-defined]
         wait_until(lambda: upload_id(url) in queues)
         requests += [stack.enter_context(Exchange.patch(url, FILE.size, 0)) for _ in range(5)]
         wait_until(lambda: len(queues[upload_id(url)]) == 6)
@@ -352,7 +351,7 @@ def crash(root: Path, durability: str, *options: str) -> list[Path]:
     return [path for path in root.iterdir() if path.is_dir()]
 
 
-@pytest.mark.parametrize(("durability", "steps"), [("os", 20), ("finish", 28), ("commit", 36)])
+@pytest.mark.parametrize(("durability", "steps"), [("os", 30), ("finish", 40), ("commit", 54)])
 async def test_a_process_that_dies_at_any_step_loses_nothing(
     tmp_path: Path, durability: str, steps: int
 ) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.engines import ID, Client
+from tests.faults.leftovers import names_of_files
 from tests.faults.mounts import fill, free_bytes, small_disk
 from tests.faults.wire import (
     CHUNK,
@@ -50,7 +51,7 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
 
 def files(server: ServerProcess) -> list[str]:
     """The name of every file of the storage."""
-    return sorted(path.name for path in server.upload_dir.rglob("*") if path.is_file())
+    return names_of_files(server.upload_dir)
 
 
 def is_ready(server: ServerProcess) -> int:

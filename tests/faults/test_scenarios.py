@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.embedded import embedded
-from tests.faults.engines import Agreeing
+from tests.faults.leftovers import names_of_files
 from tests.faults.wire import (
     Exchange,
     code,
@@ -29,6 +29,7 @@ from tests.support.payload import Payload, sha256
 from tests.support.proxy import FaultProxy
 from tests.support.server import ServerProcess, head, upload_id
 from tusd_py.core.errors import UploadRejectedError
+from tusd_py.core.ports import Hook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -288,7 +289,7 @@ def test_a_body_beyond_the_length_is_cut_exactly_there(server: ServerProcess, ch
 # -- 7: a hook stops the upload ---------------------------------------------------------------------
 
 
-class StopAfter(Agreeing):
+class StopAfter(Hook):
     """An operator's hook that has seen enough after `size` bytes."""
 
     def __init__(self, size: int) -> None:
@@ -319,7 +320,7 @@ def test_a_hook_stops_a_running_upload_for_good(tmp_path: Path) -> None:
     assert hook.asked == [hook.asked[0]]
     assert 0 < hook.asked[0] <= sent < FILE.size
     assert later == 404
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert names_of_files(tmp_path) == []
 
 
 # -- 8: the server goes down ------------------------------------------------------------------------
