@@ -91,7 +91,8 @@ def make_engine(settings: Settings, *, hooks: Sequence[Hook] = ()) -> UploadEngi
         )
     except StoreError as error:
         raise SettingsError(
-            f"--upload-dir: {settings.upload_dir} cannot be used: {error}; a folder that can be written to"
+            f"--upload-dir: {settings.upload_dir} cannot be used: {error};"
+            " a folder on one device that can be written to"
         ) from error
     return UploadEngine(
         store=store,

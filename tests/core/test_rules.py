@@ -194,19 +194,19 @@ def plan_join(
 
 
 @pytest.mark.parametrize(
-    ("parts", "length", "state"),
+    ("parts", "length"),
     [
-        ([part("a", 5)], 5, S.COMPLETING),
-        ([part("a", 5), part("b", 0), part("a", 5)], 10, S.COMPLETING),
-        ([part("a", 0)], 0, S.COMPLETING),
-        ([part("a", 5), part("b", 7, S.OPEN)], 12, S.OPEN),
-        ([part("a", 5), part("b", 7, S.COMPLETING)], 12, S.OPEN),
-        ([part("a", 5), part("b", None, S.OPEN)], None, S.OPEN),
-        ([part("a", 1000)], 1000, S.COMPLETING),
+        ([part("a", 5)], 5),
+        ([part("a", 5), part("b", 0), part("a", 5)], 10),
+        ([part("a", 0)], 0),
+        ([part("a", 5), part("b", 7, S.OPEN)], 12),
+        ([part("a", 5), part("b", 7, S.COMPLETING)], 12),
+        ([part("a", 5), part("b", None, S.OPEN)], None),
+        ([part("a", 1000)], 1000),
     ],
 )
-def test_a_join_is_planned(parts: list[Upload], length: int | None, state: UploadState) -> None:
-    """tus 1.0.0, Concatenation: it begins when every partial is complete; its length is their sum."""
+def test_a_join_is_planned(parts: list[Upload], length: int | None) -> None:
+    """tus 1.0.0, Concatenation: its length is the sum of its partials', as soon as that can be said."""
     planned = plan_join(*parts, lifetime=MORTAL)
 
     assert planned == Upload(
@@ -214,7 +214,6 @@ def test_a_join_is_planned(parts: list[Upload], length: int | None, state: Uploa
         name="one.txt",
         created_at=NOW,
         length=length,
-        state=state,
         metadata=metadata(filename="a.txt"),
         kind=K.FINAL,
         concat="final;as it came",
@@ -242,3 +241,23 @@ def test_a_join_is_refused(parts: list[Upload], free: int | None, error: type[Up
     """Only living partials are joined, and the sum obeys the limits of any upload."""
     with pytest.raises(error):
         plan_join(*parts, free=free)
+
+
+@pytest.mark.parametrize(
+    ("sliding", "ends", "expected"),
+    [
+        (True, [NOW, NOW + 3 * HOUR], NOW + 3 * HOUR),
+        (True, [NOW, NOW], NOW + HOUR),
+        (True, [None], NOW + HOUR),
+        (False, [NOW + 3 * HOUR], NOW + HOUR),
+    ],
+)
+def test_a_waiting_final_has_the_time_of_its_partials(
+    sliding: bool, ends: list[datetime | None], expected: datetime
+) -> None:
+    """It must not expire while bytes of what it waits for arrive."""
+    lifetime = Lifetime(unfinished=HOUR, sliding=sliding)
+    parts = [replace(part("a", 5, S.OPEN), expires_at=moment) for moment in ends]
+    final = plan_join(*(replace(p, expires_at=None) for p in parts), lifetime=lifetime)
+
+    assert rules.after_partials(final, parts, lifetime).expires_at == expected

@@ -13,13 +13,15 @@ from tests.engine.scene import Crash, Scene
 from tusd_py.core.errors import (
     FinalNotModifiableError,
     InvalidConcatError,
+    MaxSizeExceededError,
     UploadError,
     UploadExpiredError,
+    UploadFailedError,
     UploadGoneError,
     UploadNotFoundError,
 )
 from tusd_py.core.events import UploadCreated
-from tusd_py.core.model import Lifetime, UploadKind, UploadState
+from tusd_py.core.model import Lifetime, Limits, UploadKind, UploadState
 from tusd_py.core.outcomes import BodyEnd
 from tusd_py.stores.memory import MemoryStore
 from tusd_py.testing import ScriptedBody
@@ -124,6 +126,23 @@ async def test_the_length_is_known_when_the_last_partial_has_one() -> None:
     assert before.length is None
     assert (between.length, between.offset) == (len(A) + len(B) + 1, 0)
     assert await scene.stored(final.id) == A + B + b"!"
+
+
+async def test_a_final_that_turns_out_too_large_is_refused_for_good() -> None:
+    """tus 1.0.0, Tus-Max-Size: the limit holds for a sum that is known only in the end, too."""
+    scene = Scene(limits=Limits(max_size=len(A) + len(B) - 1))
+    whole, deferred = await scene.part(A), (await scene.create(None, B, is_partial=True)).id
+    final = await scene.join(whole, deferred)
+    upload = await scene.store.load(deferred)
+
+    await scene.store.save(replace(upload, length=len(B)))
+    with pytest.raises(MaxSizeExceededError):
+        await scene.head(final.id)
+
+    assert (await scene.store.load(final.id)).state is UploadState.FAILED
+    with pytest.raises(UploadFailedError):
+        await scene.head(final.id)
+    assert finished(scene) == []
 
 
 async def test_the_last_partial_completes_the_final() -> None:
@@ -292,7 +311,7 @@ async def test_a_joined_final_survives_its_partials_although_nobody_noted_its_en
     scene = Scene()
     parts = [await scene.part(A), await scene.part(C)]
     sound = scene.store
-    scene.script(save=[Crash()])
+    scene.script(save=[None, Crash()])  # `completing` is noted, `complete` is not
     with pytest.raises(Crash):
         await scene.join(*parts)
     scene.restart(sound)

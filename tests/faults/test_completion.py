@@ -179,7 +179,7 @@ async def test_a_veto_at_the_end_stays(tmp_path: Path, recorded: bool) -> None:
     """
     await begin(tmp_path)
     veto = UploadRejectedError("a virus")
-    saves: list[Fault] = [None, None if recorded else BROKEN]
+    saves: list[Fault] = [None if recorded else BROKEN]
     client = Client(FaultyStore(LocalStore(str(tmp_path)), save=saves), hooks=[Failing([veto, veto])])
 
     with pytest.raises(UploadRejectedError if recorded else StoreError):
@@ -200,6 +200,21 @@ async def test_a_veto_at_the_end_stays(tmp_path: Path, recorded: bool) -> None:
     assert before == {}
     assert client.events.of(UploadFinished) == restarted.events.of(UploadFinished) == []
     assert names_of_files(tmp_path) == []
+
+
+async def test_a_hook_that_agreed_is_not_asked_again_after_publication(tmp_path: Path) -> None:
+    """A veto that came when the file is out already could not be kept: nobody could unsee it."""
+    await begin(tmp_path)
+    hook = Failing([None, UploadRejectedError("a change of mind")])
+    faulty = FaultyStore(LocalStore(str(tmp_path)), complete=[After(BROKEN)])
+    client = Client(faulty, hooks=[hook])
+
+    interrupted = await finish(client)
+    upload = await client.inspect()
+
+    assert interrupted is None
+    assert (upload.state, hook.asked) == (UploadState.COMPLETE, 1)
+    assert published(tmp_path) == {ID: CONTENT}
 
 
 async def test_one_upload_that_cannot_finish_keeps_no_other_from_it(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tusd_py.core.errors import RecordCorruptError
 from tusd_py.core.findings import Finding, FindingKind
 from tusd_py.core.model import UploadKind, UploadState
 from tusd_py.stores.local import LocalStore
@@ -25,7 +26,8 @@ TOUCHED_AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 class Damage:
     """Something done by hand to a sound storage, and what has to be said about it.
 
-    `touched` is the file whose age counts; `mended` are the files that a repair removes or changes.
+    `touched` is the file whose age counts; `mended` are the files that a repair removes or changes;
+    `reveals` is what is found only then.
     """
 
     kind: FindingKind
@@ -33,6 +35,7 @@ class Damage:
     is_repairable: bool
     touched: str
     mended: tuple[str, ...] = ()
+    reveals: tuple[FindingKind, ...] = ()
 
 
 @pytest.fixture
@@ -174,6 +177,17 @@ async def store_too_much(store: LocalStore, root: Path) -> Damage:
         is_repairable=True,
         touched="incoming/open.json",
         mended=("incoming/open",),
+        reveals=(FindingKind.STUCK_COMPLETING,),
+    )
+
+
+async def tear_a_mark(store: LocalStore, root: Path) -> Damage:
+    (root / "incoming/open.mark").write_bytes(b"")
+    return Damage(
+        kind=FindingKind.CORRUPT_RECORD,
+        subject="open",
+        is_repairable=False,
+        touched="incoming/open.json",
     )
 
 
@@ -241,6 +255,7 @@ DAMAGES: tuple[Callable[[LocalStore, Path], Awaitable[Damage]], ...] = (
     lose_a_record,
     leave_a_strange_file,
     store_too_much,
+    tear_a_mark,
     publish_a_stranger,
     interrupt_a_save,
     link_a_claim,
@@ -271,7 +286,7 @@ async def test_damage_is_found_and_mended_only_where_it_may_be(
     assert looked == before
     changed = {name for name in before | after if before.get(name) != after.get(name)}
     assert changed == set(done.mended)
-    assert left == ([] if done.mended else found)
+    assert [f.kind for f in left] == (list(done.reveals) if done.mended else [done.kind])
 
 
 async def test_every_kind_of_finding_is_provoked(tmp_path: Path) -> None:
@@ -288,6 +303,14 @@ async def test_every_kind_of_finding_is_provoked(tmp_path: Path) -> None:
         await store.close()
 
     assert kinds == set(FindingKind)
+
+
+async def test_a_torn_mark_makes_no_offset_certain(store: LocalStore, tmp_path: Path) -> None:
+    """How much of the upload counts is not known: that is our failure, not an answer and not a 404."""
+    await tear_a_mark(store, tmp_path)
+
+    with pytest.raises(RecordCorruptError):
+        await store.load("open")
 
 
 async def test_a_surplus_is_cut_to_the_length(store: LocalStore, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ class Circumstances:
 def plan_create(intent: Create, limits: Limits, lifetime: Lifetime, here: Circumstances) -> Upload:
     """The upload to put on record, or the reason why not."""
     length, body = intent.length, intent.body_length or 0
-    _check_size(max(length or 0, body), limits)
+    check_size(max(length or 0, body), limits)
     if length is not None and body > length:
         raise LengthExceededError(here.upload_id, length)
     _check_space(body if length is None else length, limits, here.free_space)
@@ -107,7 +107,7 @@ def plan_concatenate(
     lifetime: Lifetime,
     here: Circumstances,
 ) -> Upload:
-    """The final to put on record: at once on its way to completion if every partial is complete."""
+    """The final to put on record. Whether it can be joined yet is looked at when it is settled."""
     for part in parts:
         if part.kind is not UploadKind.PARTIAL:
             raise InvalidConcatError(
@@ -115,14 +115,13 @@ def plan_concatenate(
             )
         check_alive(part, here.now)
     length = joined_length(parts)
-    _check_size(sum(part.length or 0 for part in parts), limits)
+    check_size(sum(part.length or 0 for part in parts), limits)
     _check_space(length or 0, limits, here.free_space)
     return Upload(
         id=here.upload_id,
         name=public_name(here.upload_id, intent.metadata),
         created_at=here.now,
         length=length,
-        state=UploadState.COMPLETING if are_complete(parts) else UploadState.OPEN,
         metadata=intent.metadata,
         kind=UploadKind.FINAL,
         concat=intent.concat,
@@ -142,7 +141,8 @@ def are_complete(parts: Sequence[Upload]) -> bool:
     return all(part.state is UploadState.COMPLETE for part in parts)
 
 
-def _check_size(size: int, limits: Limits) -> None:
+def check_size(size: int, limits: Limits) -> None:
+    """Raise MaxSizeExceededError for a whole upload of more bytes than are taken."""
     # tus 1.0.0, Creation: a length above Tus-Max-Size is answered 413.
     if limits.max_size is not None and size > limits.max_size:
         raise MaxSizeExceededError(limits.max_size)
@@ -203,6 +203,14 @@ def after_append(upload: Upload, lifetime: Lifetime, now: datetime) -> Upload:
     if lifetime.unfinished is None or not lifetime.sliding:
         return upload
     return replace(upload, expires_at=_after(now, lifetime.unfinished))
+
+
+def after_partials(final: Upload, parts: Sequence[Upload], lifetime: Lifetime) -> Upload:
+    """A waiting final has at least the time of the partials it waits for."""
+    moments = [part.expires_at for part in (final, *parts) if part.expires_at is not None]
+    if final.expires_at is None or not lifetime.sliding:
+        return final
+    return replace(final, expires_at=max(moments))
 
 
 def after_completion(upload: Upload, lifetime: Lifetime, now: datetime) -> Upload:

@@ -9,9 +9,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tusd_py.core import rules
-from tusd_py.core.errors import StoreError, UploadError, UploadGoneError, UploadRejectedError
+from tusd_py.core.errors import (
+    MaxSizeExceededError,
+    StoreError,
+    UploadError,
+    UploadGoneError,
+    UploadRejectedError,
+)
 from tusd_py.core.events import CompletionDelayed, UploadFinished
-from tusd_py.core.model import Lifetime, Upload, UploadKind, UploadState
+from tusd_py.core.model import Lifetime, Limits, Upload, UploadKind, UploadState
 
 if TYPE_CHECKING:
     from tusd_py.core.ports import Clock, EventSink, Locker, Store
@@ -31,6 +37,7 @@ class Completion:
     emit: EventSink
     clock: Clock
     lifetime: Lifetime
+    limits: Limits
     _waiting: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     """Finals by the partial they wait for. It saves time, not data: HEAD, start-up and the janitor
     look at the partials themselves."""
@@ -46,8 +53,8 @@ class Completion:
     async def complete(self, upload: Upload) -> Upload:
         """The complete upload, published.
 
-        Every step may be repeated. On StoreError the upload stays `completing` and is tried again by
-        the next request to it, the janitor and the next start. A hook's veto makes it `failed`, for
+        Every step may be repeated. On StoreError the upload keeps what it has reached and is tried again
+        by the next request to it, the janitor and the next start. A hook's veto makes it `failed`, for
         good, and raises UploadRejectedError.
         """
         try:
@@ -81,11 +88,15 @@ class Completion:
         return upload
 
     async def _prepare(self, upload: Upload) -> Upload:
+        """On its way: whoever could object has agreed, and that is on record before anything is public.
+
+        The hooks are not asked again after that: a veto must not come when the file is already out.
+        """
         if upload.state is not UploadState.COMPLETING:
+            if upload.kind is not UploadKind.PARTIAL:
+                await self.hooks.pre_finish(upload)
             upload = replace(upload, state=UploadState.COMPLETING)
             await self.store.save(upload)
-        if upload.kind is not UploadKind.PARTIAL:
-            await self.hooks.pre_finish(upload)
         if upload.kind is UploadKind.FINAL:
             return await self._join(upload)
         return upload
@@ -123,13 +134,27 @@ class Completion:
         """Join if every partial is complete, else remember whom to wait for."""
         parts = await self.parts_of(final)
         # tus 1.0.0, Concatenation: Upload-Length as soon as it can be computed.
-        final = replace(final, length=rules.joined_length(parts))
+        if final.length is None:
+            final = replace(final, length=await self._check_joined_length(final, parts))
         if rules.are_complete(parts):
             return await self.complete(final)
+        extended = rules.after_partials(final, parts, self.lifetime)
+        if extended.expires_at != final.expires_at:
+            await self.store.save(extended)
         for part in parts:
             if part.state is not UploadState.COMPLETE:
                 self._waiting[part.id].add(final.id)
-        return final
+        return extended
+
+    async def _check_joined_length(self, final: Upload, parts: list[Upload]) -> int | None:
+        """The length that was not known at the creation: too large now is too large for good."""
+        length = rules.joined_length(parts)
+        try:
+            rules.check_size(length or 0, self.limits)
+        except MaxSizeExceededError:
+            await self.store.save(replace(final, state=UploadState.FAILED))
+            raise
+        return length
 
     async def _settle_finals_of(self, part_id: str) -> None:
         for final_id in self._waiting.pop(part_id, ()):

@@ -18,6 +18,7 @@ from tusd_py.core.errors import (
     TerminationRejectedError,
     TusdError,
     UnsupportedChecksumError,
+    UploadError,
     UploadExpiredError,
     UploadGoneError,
     UploadLockedError,
@@ -95,6 +96,7 @@ class UploadEngine:
             emit=emit,
             clock=clock,
             lifetime=self._lifetime,
+            limits=limits,
         )
         self._bodies: set[Body] = set()
         self._stopping = False
@@ -136,7 +138,7 @@ class UploadEngine:
         async with self.locker.hold(planned.id, timeout=self._patience.lock_timeout):
             try:
                 final = await self.completion.settle(planned)
-            except (UploadGoneError, StoreError):  # nobody knows the final, the partials are untouched
+            except (UploadError, StoreError):  # nobody knows the final, the partials are untouched
                 await self._remove(planned)
                 raise
         return Created(upload=final, took_body=False)

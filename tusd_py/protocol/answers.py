@@ -112,21 +112,23 @@ ANSWERS: dict[type[e.TusdError], Answer] = {
 INTERRUPTIONS: dict[BodyEnd, Answer] = {
     # tusd answers 400 to most of these, which tus-js-client never retries; a 5xx or 423 it does.
     BodyEnd.DISCONNECTED: Answer(
-        500, "ERR_UNEXPECTED_EOF", _says("the body ended early; what arrived is kept")
+        500, "ERR_UNEXPECTED_EOF", _says("the body ended early; HEAD tells what is kept")
     ),
     BodyEnd.MALFORMED: Answer(
         400,
         "ERR_INVALID_BODY",
-        _says("Transfer-Encoding: the chunked framing is broken; what came before is kept"),
+        _says("Transfer-Encoding: the chunked framing is broken; HEAD tells what is kept"),
     ),
     BodyEnd.TIMED_OUT: Answer(
-        500, "ERR_READ_TIMEOUT", _says("nothing came for too long; what arrived is kept")
+        500, "ERR_READ_TIMEOUT", _says("nothing came for too long; HEAD tells what is kept")
     ),
     BodyEnd.SUPERSEDED: Answer(
-        423, "ERR_UPLOAD_INTERRUPTED", _says("a newer request took the upload over; what arrived is kept")
+        423,
+        "ERR_UPLOAD_INTERRUPTED",
+        _says("a newer request took the upload over; HEAD tells what is kept"),
     ),
     BodyEnd.SHUTDOWN: Answer(
-        503, "ERR_SERVER_SHUTDOWN", _says("the server is going down; what arrived is kept")
+        503, "ERR_SERVER_SHUTDOWN", _says("the server is going down; HEAD tells what is kept")
     ),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -92,7 +93,7 @@ def _examine_name(files: LocalFiles, name: str, known: set[str], since: datetime
 
 def _examine_record(files: LocalFiles, upload_id: str, since: datetime) -> Finding | None:
     try:
-        upload = files.read_record(upload_id)
+        upload, mark = files.read_record(upload_id), files.read_mark(upload_id)
     except RecordCorruptError as error:
         return _found(FindingKind.CORRUPT_RECORD, upload_id, str(error), since, is_repairable=False)
     except UploadNotFoundError:  # removed beside us
@@ -107,7 +108,9 @@ def _examine_record(files: LocalFiles, upload_id: str, since: datetime) -> Findi
         # Only what was never published: its bytes and its record lie in one folder, so both are seen.
         detail, is_open = "the bytes of an unfinished upload are gone", upload.state is UploadState.OPEN
         return _found(FindingKind.RECORD_WITHOUT_DATA, upload_id, detail, since, is_repairable=is_open)
-    return _examine_unfinished(upload, place, since)
+    return _examine_unfinished(
+        replace(upload, offset=place if mark is None else min(place, mark)), place, since
+    )
 
 
 def _examine_complete(files: LocalFiles, upload: Upload, since: datetime) -> Finding | None:
@@ -124,7 +127,7 @@ def _examine_unfinished(upload: Upload, size: int, since: datetime) -> Finding |
     if upload.length is not None and size > upload.length:
         detail = f"{size} bytes are stored of {upload.length}"
         return _found(FindingKind.OFFSET_BEYOND_LENGTH, upload.id, detail, since, is_repairable=True)
-    if upload.state is UploadState.COMPLETING:
+    if upload.awaits_completion:
         detail = "all bytes are stored, but it is not finished"
         return _found(FindingKind.STUCK_COMPLETING, upload.id, detail, since, is_repairable=True)
     return None

@@ -154,7 +154,7 @@ class LocalFiles:
             sync_data(self.layout.data(upload.id))  # whoever is told this offset may forget these bytes
         if size is None:
             return None
-        limits = (size, upload.length, self._read_mark(upload.id))
+        limits = (size, upload.length, self.read_mark(upload.id))
         return min(limit for limit in limits if limit is not None)
 
     def _place(self, upload: Upload) -> str:
@@ -186,7 +186,7 @@ class LocalFiles:
             raise StoreError(f"{size} bytes are left of {upload.offset}")
         if size > upload.offset:
             os.ftruncate(descriptor, upload.offset)
-        if self._read_mark(upload.id) is not None:  # an atomic append ended in a crash
+        if self.read_mark(upload.id) is not None:  # an atomic append ended in a crash
             if self.durability is Durability.COMMIT:
                 os.fdatasync(descriptor)  # the surplus is gone for good before the mark is
             self._remove_mark(upload.id)
@@ -203,12 +203,15 @@ class LocalFiles:
         with translated():
             self._cut(descriptor, upload)
 
-    def _read_mark(self, upload_id: str) -> int | None:
+    def read_mark(self, upload_id: str) -> int | None:
+        """The offset beyond which nothing counts, None where everything does."""
         try:
             with open(self.layout.mark(upload_id), "rb") as file:
                 return int(file.read())
         except FileNotFoundError:
             return None
+        except ValueError:  # a power loss: how much counts is not known any more
+            raise RecordCorruptError(f"the mark of {upload_id} cannot be read") from None
 
     def _write_mark(self, upload: Upload) -> None:
         mark = self.layout.mark(upload.id)
