@@ -129,7 +129,7 @@ async def test_the_length_is_known_when_the_last_partial_has_one() -> None:
 
 
 async def test_a_final_that_turns_out_too_large_is_refused_for_good() -> None:
-    """tus 1.0.0, Tus-Max-Size: the limit holds for a sum that is known only in the end, too."""
+    """tus 1.0.0, Tus-Max-Size: the limit holds for a sum that is known only in the end, too (T-130)."""
     scene = Scene(limits=Limits(max_size=len(A) + len(B) - 1))
     whole, deferred = await scene.part(A), (await scene.create(None, B, is_partial=True)).id
     final = await scene.join(whole, deferred)
