@@ -88,16 +88,17 @@ def test_a_repair_does_what_is_safe_and_leaves_the_rest(storage: Storage) -> Non
     assert (code, repaired["repair"], repaired["sound"]) == (3, True, False)
     assert {(each["kind"], each["subject"]): each["outcome"] for each in repaired["findings"]} == {
         **dict.fromkeys(REPAIRABLE, "repaired"),
+        ("stuck-completing", "long"): "repaired",  # what is left of it once its surplus is cut
         **dict.fromkeys(FOR_A_PERSON, "left"),
     }
     assert storage.names() == {
-        *("incoming/running", "incoming/running.json", "incoming/long", "incoming/long.json"),
+        *("incoming/running", "incoming/running.json", "incoming/long.json", "uploads/long"),
         *("incoming/finished.json", "uploads/finished.bin", "incoming/missing.json"),
         *("incoming/stuck.json", "uploads/stuck.bin", "incoming/broken.json", "incoming/orphan"),
         "uploads/stranger.bin",
     }
     assert (storage.published / "stuck.bin").read_bytes() == CONTENT
-    assert (storage.incoming / "long").read_bytes() == CONTENT[:1200]
+    assert (storage.published / "long").read_bytes() == CONTENT[:1200]
     assert (storage.incoming / "orphan").read_bytes() == CONTENT
     assert storage.load("stuck").state is UploadState.COMPLETE
 
