@@ -20,6 +20,8 @@ from tusd_py.core.events import CompletionDelayed, UploadFinished
 from tusd_py.core.model import Lifetime, Limits, Upload, UploadKind, UploadState
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from tusd_py.core.ports import Clock, EventSink, Locker, Store
     from tusd_py.engine.hookpoints import Hookpoints
 
@@ -49,6 +51,21 @@ class Completion:
         if upload.is_waiting_final:
             return await self._settle_final(upload)
         return upload
+
+    async def would_settle(self, upload: Upload, finished: Collection[str] = ()) -> bool:
+        """Whether `settle` would complete it once the uploads `finished` are; nothing changes.
+
+        What a hook will say nobody knows. Raises UploadGoneError when a final lacks a partial, and
+        MaxSizeExceededError when it turns out too large.
+        """
+        if upload.kind is not UploadKind.FINAL:
+            return upload.awaits_completion
+        if upload.awaits_completion and upload.offset == upload.length:
+            return True  # joined before an interruption
+        parts = await self.parts_of(upload)
+        if upload.length is None:
+            rules.check_size(rules.joined_length(parts) or 0, self.limits)
+        return all(part.state is UploadState.COMPLETE or part.id in finished for part in parts)
 
     async def complete(self, upload: Upload) -> Upload:
         """The complete upload, published.
@@ -160,4 +177,6 @@ class Completion:
         for final_id in self._waiting.pop(part_id, ()):
             with suppress(UploadError, StoreError):  # told by events, tried again by HEAD and janitor
                 async with self.locker.hold(final_id, timeout=0, silence=NEVER_DISTURB):
-                    await self.settle(await self.store.load(final_id))
+                    final = await self.store.load(final_id)
+                    if not rules.is_expired(final, self.clock()):  # nobody is told of it any more
+                        await self.settle(final)

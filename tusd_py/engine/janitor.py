@@ -15,7 +15,7 @@ from tusd_py.core import rules
 from tusd_py.core.errors import StoreError, UploadError, UploadLockedError
 from tusd_py.core.events import UploadExpired
 from tusd_py.core.findings import Finding, FindingKind
-from tusd_py.core.model import Upload, UploadState
+from tusd_py.core.model import Upload, UploadKind, UploadState
 from tusd_py.engine.completion import NEVER_DISTURB
 
 if TYPE_CHECKING:
@@ -107,17 +107,27 @@ class Janitor:
         return report
 
     async def _visit_all(self, report: SweepReport, *, collects: bool) -> None:
-        expired = []
+        unfinished: list[Upload] = []
+        finals: list[Upload] = []
+        expired: list[Upload] = []
         async for upload_id in self._store.list():
             report.examined += 1
             with _noting(upload_id, report):
                 upload = await self._store.load(upload_id)
-                if upload.awaits_completion or not rules.is_expired(upload, self._clock()):
-                    await self._finish(upload, report)
-                else:
+                if not upload.awaits_completion and rules.is_expired(upload, self._clock()):
                     expired.append(upload)
-        # Partials go last: a final on its way to the end may still need them.
+                elif upload.awaits_completion or upload.is_waiting_final:
+                    (finals if upload.kind is UploadKind.FINAL else unfinished).append(upload)
+        # Finals come after the partials that they wait for, partials go after the finals that need them.
+        for upload in (*unfinished, *finals):
+            with _noting(upload.id, report):
+                await self._finish(upload, report)
+        # What could not be finished now will be tried again, and takes the same partials.
+        hindered = {*report.busy, *report.failed}
+        needed = {part for final in finals if final.id in hindered for part in final.parts}
         for upload in expired if collects else ():
+            if upload.id in needed:
+                continue
             with _noting(upload.id, report):
                 await self._collect(upload, report)
 
@@ -150,10 +160,8 @@ class Janitor:
         self._emit(UploadExpired(upload=upload))
 
     async def _finish(self, upload: Upload, report: SweepReport) -> None:
-        if not (upload.awaits_completion or upload.is_waiting_final):
-            return
         if report.is_dry_run:
-            if upload.awaits_completion:
+            if await self._completion.would_settle(upload, report.finished):
                 report.finished.append(upload.id)
             return
         async with self._alone(upload.id) as current:
