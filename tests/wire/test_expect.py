@@ -144,3 +144,14 @@ def test_no_interim_answer_is_sent_unasked(tus: Tus, data: bytes) -> None:
 
     assert tus.patch(path, 0, data).interim == ()
     assert tus.head(path).interim == ()
+
+
+@pytest.mark.parametrize("value", ["200-ok", "\xae", "100-continue, \xe9"])
+@pytest.mark.parametrize("target", ["/elsewhere", "/files/", "/healthz"])
+def test_an_unknown_expectation_is_ignored(tus: Tus, target: str, value: str) -> None:
+    """RFC 9110, 10.1.1: a server may ignore what it does not understand, whatever bytes it is made of."""
+    expected = tus.ask("GET", target)
+
+    answer = tus.ask("GET", target, {"Expect": value})
+
+    assert (answer.status, answer.body, answer.interim) == (expected.status, expected.body, ())

@@ -56,7 +56,7 @@ class Connection(web.RequestHandler):
         self._trailers.forget(ordinal)
         if fields is not None and len(message.raw_headers) == fields + 1:
             message = _without_first_field(message)
-        return message
+        return _without_unknown_expectation(message)
 
     def take_trailing_fields(self, ordinal: int) -> Fields | None:
         """See TrailerScanner.take. Complete once aiohttp has ended the request's body."""
@@ -120,6 +120,19 @@ def _without_first_field(message: RawRequestMessage) -> RawRequestMessage:
     """
     fields = CIMultiDict(islice(message.headers.items(), 1, None))
     return message._replace(headers=CIMultiDictProxy(fields), raw_headers=message.raw_headers[1:])
+
+
+def _without_unknown_expectation(message: RawRequestMessage) -> RawRequestMessage:
+    """The head without an Expect that asks for anything but 100-continue.
+
+    RFC 9110, 10.1.1: an unknown expectation may be ignored. On paths without a route aiohttp answers it
+    before any code of ours, with a 417 that becomes a 500 when the value is not ASCII.
+    """
+    if message.headers.get("Expect", "100-continue").lower() == "100-continue":
+        return message
+    fields = CIMultiDict(message.headers)
+    del fields["Expect"]
+    return message._replace(headers=CIMultiDictProxy(fields))
 
 
 def ordinal_of(request: web.BaseRequest) -> int:
