@@ -24,7 +24,7 @@ from tests.wire.tus import CHUNK_TYPE, UNKNOWN, Tus
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-EXAMPLES = 1000
+EXAMPLES = 800
 BODY = b"hello"
 METHODS = (
     "GET",
