@@ -1,141 +1,148 @@
-"""What has to become of an upload, said a second time and as simply as possible: bytes in a variable.
-
-It shares no code with the rules it is there to check.
-"""
+"""What is known of an upload, and what a request brings: bytes in a variable."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import hashlib
+import zlib
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+from typing import TYPE_CHECKING, TypeAlias
 
+from tusd_py.core.checksums import Checksum, Promised
 from tusd_py.core.errors import (
-    BodyInterruptedError,
-    InvalidLengthError,
-    LengthExceededError,
-    MaxSizeExceededError,
-    OffsetMismatchError,
+    ChecksumMismatchError,
+    InvalidChecksumError,
     TusdError,
-    UploadFailedError,
-    UploadNotFoundError,
-    UploadRejectedError,
-    UploadStoppedError,
+    UnsupportedChecksumError,
 )
-from tusd_py.core.model import UploadState
+from tusd_py.core.model import UploadKind, UploadState
 from tusd_py.core.outcomes import BodyEnd
 
+if TYPE_CHECKING:
+    from tusd_py.core.intents import StatedChecksum
+
 MAX_SIZE = 48
+ALGORITHMS = ("sha1", "sha256", "sha512", "md5", "crc32")
+
+Refusal: TypeAlias = type[TusdError] | None
+"""What a request has to raise; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """An upload as it has to be."""
+    """An upload as it has to be. Of an expired one there are no bytes."""
 
     name: str
     length: int | None
     data: bytes = b""
     state: UploadState = UploadState.OPEN
+    kind: UploadKind = UploadKind.REGULAR
+    parts: tuple[str, ...] = ()
+    expires_at: datetime | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """It consists of others."""
+        return self.kind is UploadKind.FINAL
+
+    @property
+    def is_public(self) -> bool:
+        """The world can see it."""
+        return self.state is UploadState.COMPLETE and self.kind is not UploadKind.PARTIAL
 
     @property
     def awaits_completion(self) -> bool:
-        """Every byte is there and nobody has been told."""
-        waiting = {UploadState.OPEN, UploadState.COMPLETING}
-        return self.state in waiting and len(self.data) == self.length
+        """Every byte is there, in a final's case with its partials, and nobody has been told."""
+        has_all = self.state is UploadState.OPEN and not self.is_final and len(self.data) == self.length
+        return has_all or self.state is UploadState.COMPLETING
+
+
+class Truth(Enum):
+    """What a checksum is worth."""
+
+    RIGHT = auto()
+    WRONG = auto()
+    SHORT = auto()
+    """Its digest has too few bytes."""
+    UNKNOWN = auto()
+    """Nobody has heard of its algorithm."""
+    MISSING = auto()
+    """It was announced for the trailer, and none came."""
+
+
+REFUSALS: dict[Truth, Refusal] = {
+    Truth.RIGHT: None,
+    Truth.WRONG: ChecksumMismatchError,
+    Truth.SHORT: InvalidChecksumError,
+    Truth.UNKNOWN: UnsupportedChecksumError,
+    Truth.MISSING: InvalidChecksumError,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stated:
+    """What the client says its body sums up to, before the body or behind it."""
+
+    algorithm: str
+    truth: Truth
+    in_trailer: bool
+
+    @property
+    def refusal(self) -> Refusal:
+        """What has to come of it once the body is there."""
+        return REFUSALS[self.truth]
+
+    @property
+    def early_refusal(self) -> Refusal:
+        """What has to come of it before a byte is read."""
+        is_malformed = self.truth in {Truth.SHORT, Truth.UNKNOWN}
+        return self.refusal if is_malformed and not self.in_trailer else None
+
+    def of(self, data: bytes) -> Checksum | None:
+        """The checksum that is sent."""
+        digest = _digest(self.algorithm, data)
+        match self.truth:
+            case Truth.RIGHT:
+                return Checksum(algorithm=self.algorithm, digest=digest)
+            case Truth.WRONG:
+                return Checksum(algorithm=self.algorithm, digest=bytes(byte ^ 1 for byte in digest))
+            case Truth.SHORT:
+                return Checksum(algorithm=self.algorithm, digest=digest[:-1])
+            case Truth.UNKNOWN:
+                return Checksum(algorithm="sum", digest=digest)
+            case Truth.MISSING:
+                return None
+
+
+def _digest(algorithm: str, data: bytes) -> bytes:
+    if algorithm == "crc32":
+        return zlib.crc32(data).to_bytes(4, "big")
+    return hashlib.new(algorithm, data).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """A body: its pieces, how it ends after them, and the size announced for it (None: none was)."""
+    """A body: its pieces, how it ends after them, the size announced for it (None: none was), its sum."""
 
     pieces: tuple[bytes, ...]
-    end: BodyEnd
-    announced: int | None
+    end: BodyEnd = BodyEnd.WHOLE
+    announced: int | None = None
+    stated: Stated | None = None
 
     @property
     def data(self) -> bytes:
         """All of it."""
         return b"".join(self.pieces)
 
+    @property
+    def checksum(self) -> StatedChecksum:
+        """What the head says of the sum."""
+        if self.stated is None:
+            return None
+        return Promised.IN_TRAILER if self.stated.in_trailer else self.stated.of(self.data)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
-    """What has to come of a request: the error it raises, or none; and the upload then, None if gone."""
-
-    raises: type[TusdError] | None
-    upload: Known | None
-
-
-def settle(upload: Known, *, veto: bool) -> Expected:
-    """An upload with all its bytes is finished before anything else happens to it."""
-    if not upload.awaits_completion:
-        return Expected(raises=None, upload=upload)
-    if veto:
-        return Expected(raises=UploadRejectedError, upload=replace(upload, state=UploadState.FAILED))
-    return Expected(raises=None, upload=replace(upload, state=UploadState.COMPLETE))
-
-
-def inspect(upload: Known | None, *, veto: bool) -> Expected:
-    """What HEAD has to find."""
-    if upload is None:
-        return Expected(raises=UploadNotFoundError, upload=None)
-    settled = settle(upload, veto=veto)
-    if settled.raises is None and upload.state is UploadState.FAILED:
-        return Expected(raises=UploadFailedError, upload=upload)
-    return settled
-
-
-def create(fresh: Known, sent: Sent | None, *, veto: bool) -> Expected:
-    """What POST has to do; `fresh` is the upload it asks for, `sent` its first chunk."""
-    announced = sent.announced or 0 if sent else 0
-    if max(fresh.length or 0, announced) > MAX_SIZE:
-        return Expected(raises=MaxSizeExceededError, upload=None)
-    if fresh.length is not None and announced > fresh.length:
-        return Expected(raises=LengthExceededError, upload=None)
-    return settle(fresh, veto=veto) if sent is None else receive(fresh, sent, veto=veto)
-
-
-def append(upload: Known | None, offset: int, sent: Sent, declared: int | None, *, veto: bool) -> Expected:
-    """What PATCH has to do."""
-    found = inspect(upload, veto=veto)
-    if found.raises or found.upload is None:
-        return found
-    upload = found.upload
-    if offset != len(upload.data):
-        return Expected(raises=OffsetMismatchError, upload=upload)
-    if declared not in {None, upload.length}:
-        if upload.length is not None or (declared or 0) < offset:
-            return Expected(raises=InvalidLengthError, upload=upload)
-        if (declared or 0) > MAX_SIZE:
-            return Expected(raises=MaxSizeExceededError, upload=upload)
-        longer = replace(upload, length=declared)
-    else:
-        longer = upload
-    if sent.announced is not None and sent.announced > room_of(longer):
-        return Expected(raises=overrun_of(longer), upload=upload)
-    return receive(longer, sent, veto=veto)
-
-
-def receive(upload: Known, sent: Sent, *, veto: bool) -> Expected:
-    """What becomes of a body that may come."""
-    room = room_of(upload)
-    if upload.state is UploadState.COMPLETE:
-        return Expected(raises=LengthExceededError if sent.data else None, upload=upload)
-    fuller = replace(upload, data=upload.data + sent.data[:room])
-    if len(sent.data) <= room and sent.end is BodyEnd.STOPPED:
-        return Expected(raises=UploadStoppedError, upload=None)
-    settled = settle(fuller, veto=veto)
-    if settled.raises or settled.upload is None:
-        return settled
-    if len(sent.data) > room:
-        return Expected(raises=overrun_of(upload), upload=settled.upload)
-    if sent.end is not BodyEnd.WHOLE and settled.upload.state is not UploadState.COMPLETE:
-        return Expected(raises=BodyInterruptedError, upload=settled.upload)
-    return settled
-
-
-def room_of(upload: Known) -> int:
-    """How many bytes may still come."""
-    return (MAX_SIZE if upload.length is None else upload.length) - len(upload.data)
-
-
-def overrun_of(upload: Known) -> type[TusdError]:
-    """What to say to one byte more."""
-    return MaxSizeExceededError if upload.length is None else LengthExceededError
+    @property
+    def trailer(self) -> Checksum | None:
+        """What follows the body."""
+        return self.stated.of(self.data) if self.stated and self.stated.in_trailer else None
