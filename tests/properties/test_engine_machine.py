@@ -108,7 +108,7 @@ class EngineMachine(Stage):
         upload_id=uploads,
         shift=st.sampled_from([0] * 6 + [-1, 1, -7, 40]),
         sent=bodies(),
-        declared=st.sampled_from(["none"] * 4 + ["same", "whole", "other"]),
+        declared=st.sampled_from(["none"] * 3 + ["same", "whole", "more", "other"]),
         other=lengths,
         fate=fates("load", *RECEIVING),
     )
@@ -118,7 +118,9 @@ class EngineMachine(Stage):
         """PATCH, at the right offset or another, with whatever length."""
         before = self.known.get(upload_id)
         here = len(before.data) if before else 0
-        choices = {"same": before.length if before else 5, "whole": here + len(sent.data), "other": other}
+        there = here + len(sent.data)
+        same = before.length if before else 5
+        choices = {"same": same, "whole": there, "more": there + other, "other": other}
         length, offset = choices.get(declared), max(here + shift, 0)
         intent = Append(
             upload_id=upload_id, offset=offset, body_length=sent.announced, declared_length=length
