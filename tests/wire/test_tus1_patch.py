@@ -14,6 +14,16 @@ from tests.wire.tus import CHUNK_TYPE, UNKNOWN, Tus
 PAYLOAD = Payload(size=300_000, seed=7)
 
 
+def test_the_whole_core_is_there(tus: Tus) -> None:
+    """tus 1.0.0, Core Protocol: servers MUST implement all of it: OPTIONS, HEAD and PATCH (T-001)."""
+    path = tus.create(5)
+
+    answers = [tus.ask("OPTIONS", path), tus.head(path), tus.patch(path, 0, b"12345"), tus.head(path)]
+
+    assert [answer.status for answer in answers] == [204, 200, 204, 200]
+    assert [answer.get("Upload-Offset") for answer in answers] == [None, "0", "5", "5"]
+
+
 @pytest.mark.parametrize("pieces", [1, 2, 7])
 def test_an_upload_in_pieces_is_the_file(tus: Tus, pieces: int) -> None:
     """tus 1.0.0, PATCH: bytes go to the given offset; 204 with the new one (T-026, T-030, T-031, T-032)."""
