@@ -99,7 +99,11 @@ class Exchange:
         self._socket = socket.create_connection((self._url.hostname, self._url.port), timeout=PATIENCE)
         lines = [f"{method} {self._url.path} HTTP/1.1", f"Host: {self._url.netloc}"]
         lines += [f"{name}: {value}" for name, value in fields.items()]
-        self._socket.sendall("\r\n".join((*lines, "", "")).encode())
+        try:
+            self._socket.sendall("\r\n".join((*lines, "", "")).encode())
+        except OSError:  # the server went in between: there is no context to leave yet
+            self._socket.close()
+            raise
 
     @classmethod
     def patch(cls, url: str, offset: int, length: int, **fields: str) -> Self:
