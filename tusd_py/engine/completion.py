@@ -78,10 +78,8 @@ class Completion:
             upload = await self._prepare(upload)
             await self.store.complete(upload)
             upload = await self._record_end(upload)
-        except (
-            UploadRejectedError,
-            UploadGoneError,
-        ):  # vetoed, or a partial was removed: no way to the end
+        except (UploadRejectedError, UploadGoneError):
+            # Vetoed, or a partial was removed: there is no way to the end.
             await self.store.save(replace(upload, state=UploadState.FAILED))
             raise
         except StoreError as error:
