@@ -33,12 +33,12 @@ def test_relative_links_lead_somewhere(name: str) -> None:
         assert not anchor or anchor in anchors(target.read_text(encoding="utf-8")), link
 
 
-def test_decisions_are_numbered_without_a_gap() -> None:
-    """Each record has the number of its file name in its title, in one row from 1 on."""
+def test_decisions_have_a_number_each() -> None:
+    """Each record has the number of its file name in its title, and no two have the same."""
     names = [PurePosixPath(name).name for name in documents() if name.startswith("docs/decisions/")]
     titles = [read(f"docs/decisions/{name}").partition("\n")[0] for name in names]
 
-    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+    assert len({int(name[:4]) for name in names}) == len(names)
     assert [title.split()[:2] for title in titles] == [["#", f"{int(name[:4])}."] for name in names]
 
 
