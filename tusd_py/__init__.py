@@ -6,13 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tusd_py.app import create_app
+    from tusd_py.app import create_app, stream
     from tusd_py.core.model import Upload
     from tusd_py.core.ports import Hook, Locker, Store
     from tusd_py.settings import Settings
 
 __version__ = "0.1.0"
-__all__ = ["Hook", "Locker", "Settings", "Store", "Upload", "__version__", "create_app"]
+__all__ = ["Hook", "Locker", "Settings", "Store", "Upload", "__version__", "create_app", "stream"]
 
 _HOMES = {
     "Hook": "tusd_py.core.ports",
@@ -21,6 +21,7 @@ _HOMES = {
     "Store": "tusd_py.core.ports",
     "Upload": "tusd_py.core.model",
     "create_app": "tusd_py.app",
+    "stream": "tusd_py.app",
 }
 
 

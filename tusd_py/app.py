@@ -23,6 +23,7 @@ from tusd_py.core.events import (
 from tusd_py.core.model import Lifetime, Limits
 from tusd_py.engine.hookpoints import Hookpoints
 from tusd_py.engine.janitor import Housekeeping, Janitor, SweepReport
+from tusd_py.engine.streams import Passage
 from tusd_py.engine.uploads import Patience, UploadEngine
 from tusd_py.locks.memory import MemoryLocker
 from tusd_py.protocol.cors import CorsPolicy
@@ -33,7 +34,7 @@ from tusd_py.stores.local import LocalStore
 from tusd_py.web.application import make_application
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
     from tusd_py.core.ports import Hook
 
@@ -79,6 +80,29 @@ def create_app(
     app[_SETTINGS] = settings
     app.cleanup_ctx.append(_life_of_the_engine)
     return app
+
+
+def stream(
+    source: web.Application | UploadEngine,
+    upload_id: str,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+    chunk_size: int = 65536,
+    follow: bool = False,
+    read_ahead: int = 4,
+) -> AsyncGenerator[bytes, None]:
+    """The bytes of an upload from `start` up to `stop` (None: the end), `chunk_size` at a time.
+
+    Only the last piece may be shorter. At most `read_ahead` pieces are in memory before they are asked
+    for. With `follow` it waits for what is still to come and ends when the upload is complete, else it
+    ends at what is there. `source` is the application or its engine, in the event loop that runs it.
+    See UploadEngine.stream for what the iteration raises; ValueError at once for numbers that make no
+    sense.
+    """
+    engine = source if isinstance(source, UploadEngine) else source[ENGINE]
+    passage = Passage(start=start, stop=stop, chunk_size=chunk_size, follow=follow, read_ahead=read_ahead)
+    return engine.stream(upload_id, passage)
 
 
 def make_engine(settings: Settings, *, hooks: Sequence[Hook] = ()) -> UploadEngine:

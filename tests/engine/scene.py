@@ -12,7 +12,7 @@ from tusd_py.core.model import Lifetime, Limits, Metadata, Upload
 from tusd_py.core.outcomes import BodyEnd
 from tusd_py.engine.hookpoints import Hookpoints
 from tusd_py.engine.janitor import Housekeeping, Janitor, SweepReport
-from tusd_py.engine.uploads import UploadEngine
+from tusd_py.engine.uploads import Patience, UploadEngine
 from tusd_py.locks.memory import MemoryLocker
 from tusd_py.stores.memory import MemoryStore
 from tusd_py.testing import After, FaultyStore, ManualClock, RecordingSink, ScriptedBody
@@ -58,6 +58,7 @@ class Scene:
         limits: Limits = LIMITS,
         hooks: Sequence[Hook] = (),
         housekeeping: Housekeeping | None = None,
+        patience: Patience | None = None,
     ) -> None:
         self.store: Store = store if store is not None else MemoryStore()
         self.clock = ManualClock()
@@ -67,6 +68,7 @@ class Scene:
         self._limits = limits
         self._hooks = hooks
         self._housekeeping = housekeeping
+        self._patience = patience
         self.restart()
 
     def restart(self, store: Store | None = None) -> None:
@@ -82,6 +84,7 @@ class Scene:
             emit=self.sink,
             hooks=Hookpoints(self._hooks),
             lifetime=self._lifetime,
+            patience=self._patience,
         )
         self.janitor = Janitor(
             store=self.store,
@@ -137,10 +140,17 @@ class Scene:
         checksum: StatedChecksum = None,
         end: BodyEnd = BodyEnd.WHOLE,
         trailer: Checksum | None = None,
+        length: int | None = None,
         body: ScriptedBody | None = None,
     ) -> Upload:
-        """PATCH with the pieces as its body, of a length that is not announced."""
-        intent = Append(upload_id=upload_id, offset=offset, body_length=None, checksum=checksum)
+        """PATCH with the pieces as its body, of a size not announced; `length` is the whole upload's."""
+        intent = Append(
+            upload_id=upload_id,
+            offset=offset,
+            body_length=None,
+            declared_length=length,
+            checksum=checksum,
+        )
         body = body or ScriptedBody(script, end, trailer=trailer)
         return (await self.engine.append(intent, body)).upload
 

@@ -29,13 +29,15 @@ from tusd_py.core.errors import (
 from tusd_py.core.events import UploadCreated, UploadTerminated
 from tusd_py.core.model import Lifetime, Limits, Upload, UploadState
 from tusd_py.core.outcomes import Appended, BodyEnd, Created, Inspected, Terminated
+from tusd_py.engine.arrivals import Arrivals
 from tusd_py.engine.completion import Completion
 from tusd_py.engine.hookpoints import Hookpoints
+from tusd_py.engine.progress import Progress
 from tusd_py.engine.pump import pump
+from tusd_py.engine.streams import Passage, Streams
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
-    from datetime import datetime
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 
     from tusd_py.core.intents import (
         Append,
@@ -53,11 +55,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
     """Seconds: how long a request waits for an upload's lock, how long a holder may be silent before
-    a HEAD takes the upload over from it, and how often a running body asks the hooks."""
+    a HEAD takes the upload over from it, how often a running body asks the hooks, and how often who
+    follows an upload looks for what came to another process."""
 
     lock_timeout: float = 20.0
     holder_silence: float = 1.0
     progress_interval: float = 1.0
+    follow_interval: float = 0.5
 
 
 class UploadEngine:
@@ -97,6 +101,10 @@ class UploadEngine:
             clock=clock,
             lifetime=self._lifetime,
             limits=limits,
+        )
+        self._arrivals = Arrivals()
+        self._streams = Streams(
+            store=store, clock=clock, arrivals=self._arrivals, interval=self._patience.follow_interval
         )
         self._bodies: set[Body] = set()
         self._stopping = False
@@ -227,11 +235,22 @@ class UploadEngine:
         async with self.store.open(upload) as reader:
             yield upload, reader
 
+    def stream(self, upload_id: str, passage: Passage) -> AsyncGenerator[bytes, None]:
+        """The upload's bytes, finished or still arriving, in pieces. Takes no lock.
+
+        Without `follow` it ends where the upload is now, with it once the upload is complete. The
+        iteration raises what a read would: UploadNotFoundError and its like, also when the upload is
+        removed, fails or expires while it is followed; ServerShutdownError when nothing more can come;
+        StoreError. Every piece before that was right. Close it, or iterate to the end.
+        """
+        return self._streams.open(upload_id, passage)
+
     # -- the server's life --------------------------------------------------------------------
 
     def stop(self) -> None:
         """Let go of every running body, keeping its bytes, and take no new ones."""
         self._stopping = True
+        self._arrivals.end()
         for body in self._bodies:
             body.cut(BodyEnd.SHUTDOWN)
 
@@ -267,6 +286,7 @@ class UploadEngine:
                 yield lock
         finally:
             self._bodies.discard(body)
+            self._arrivals.note(upload_id)
 
     async def _receive(
         self, plan: rules.AppendPlan, body: Body, lock: Lock, checksum: StatedChecksum
@@ -287,7 +307,7 @@ class UploadEngine:
         if digests is None:
             await self._settle_length(plan)
         async with self.store.append(upload, atomic=digests is not None) as appender:
-            progress = _Progress(
+            progress = Progress(
                 upload=upload,
                 body=body,
                 lock=lock,
@@ -354,6 +374,7 @@ class UploadEngine:
 
     async def _remove(self, upload: Upload) -> None:
         await self.store.delete(upload.id)
+        self._arrivals.note(upload.id)
         self._emit(UploadTerminated(upload=upload))
 
 
@@ -366,29 +387,3 @@ def _concerning(upload: Upload) -> Iterator[None]:
         if error.upload is None:
             error.upload = upload
         raise
-
-
-@dataclass(slots=True, kw_only=True)
-class _Progress:
-    """Called after each stored piece: the lock hears of it, and the hooks once in a while."""
-
-    upload: Upload
-    body: Body
-    lock: Lock
-    hooks: Hookpoints
-    clock: Clock
-    interval: float
-    asked_at: datetime
-
-    async def __call__(self, received: int) -> None:
-        self.lock.touch()
-        if not self.hooks:
-            return
-        self.upload = replace(self.upload, offset=self.upload.offset + received)
-        now = self.clock()
-        if (now - self.asked_at).total_seconds() >= self.interval:
-            self.asked_at = now
-            try:
-                await self.hooks.post_receive(self.upload)
-            except UploadRejectedError:
-                self.body.cut(BodyEnd.STOPPED)
