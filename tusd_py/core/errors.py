@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tusd_py.core.model import Upload
     from tusd_py.core.outcomes import BodyEnd
 
@@ -242,3 +245,14 @@ class RecordCorruptError(StoreError):
 
 class NameTakenError(StoreError):
     """The public name belongs to another file; nothing was replaced."""
+
+
+@contextmanager
+def concerning(upload: Upload) -> Iterator[None]:
+    """Errors from within tell which upload they are about, as it is known nearest to them."""
+    try:
+        yield
+    except TusdError as error:
+        if error.upload is None:
+            error.upload = upload
+        raise

@@ -21,9 +21,10 @@ class Body(Protocol):
     """The bytes a request brings."""
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """The pieces as they arrive, none empty; ends and never raises, however the body ends (see `end`).
+        """The pieces as they arrive; ends and never raises, however the body ends (see `end`).
 
-        Whatever was received before a cut is handed out before the iteration ends.
+        Whatever was received before a cut is handed out before the iteration ends. An empty piece brings
+        nothing: it says that the sender is known to be there, so that nobody takes the upload for left.
         """
         ...
 
@@ -58,7 +59,7 @@ class Appender(Protocol):
     async def commit(self) -> int:
         """Make everything written so far count, as durable as the store's policy says.
 
-        Returns the new offset in bytes.
+        Returns the new offset in bytes. More may be written after it, and committed again.
         """
         ...
 

@@ -205,6 +205,16 @@ def after_append(upload: Upload, lifetime: Lifetime, now: datetime) -> Upload:
     return replace(upload, expires_at=_after(now, lifetime.unfinished))
 
 
+def expiry_lags(on_record: Upload, upload: Upload, lifetime: Lifetime) -> bool:
+    """Whether `upload`'s expiry has moved so far that it has to be put on record while bytes come in.
+
+    A quarter of the lifetime: seldom enough to cost nothing, and three quarters are left after a crash.
+    """
+    if lifetime.unfinished is None or on_record.expires_at is None or upload.expires_at is None:
+        return False
+    return upload.expires_at - on_record.expires_at >= lifetime.unfinished / 4
+
+
 def after_partials(final: Upload, parts: Sequence[Upload], lifetime: Lifetime) -> Upload:
     """A waiting final has at least the time of the partials it waits for."""
     moments = [part.expires_at for part in (final, *parts) if part.expires_at is not None]

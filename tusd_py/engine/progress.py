@@ -1,19 +1,25 @@
-"""What happens while a body is being received: the lock hears of it, and now and then the hooks."""
+"""What happens while a body is being received: the lock hears of it, now and then the hooks, and who waits
+for every commit."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, TypeAlias
 
+from tusd_py.core import rules
 from tusd_py.core.errors import UploadRejectedError
 from tusd_py.core.outcomes import BodyEnd
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
-    from tusd_py.core.model import Upload
-    from tusd_py.core.ports import Body, Clock, Lock
+    from tusd_py.core.model import Lifetime, Upload
+    from tusd_py.core.ports import Appender, Body, Clock, Lock, Store
     from tusd_py.engine.hookpoints import Hookpoints
+
+OnCommit: TypeAlias = "Callable[[int], None] | None"
+"""Hears every offset in bytes that a body has reached for good, while it goes on."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,3 +46,38 @@ class Progress:
                 await self.hooks.post_receive(self.upload)
             except UploadRejectedError:
                 self.body.cut(BodyEnd.STOPPED)
+
+    def committing(
+        self, appender: Appender, on_commit: Callable[[int], None], store: Store, lifetime: Lifetime
+    ) -> CommittingProgress:
+        """The same, with a commit after each piece."""
+        own = {each.name: getattr(self, each.name) for each in fields(self)}
+        return CommittingProgress(
+            **own, appender=appender, on_commit=on_commit, store=store, lifetime=lifetime
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class CommittingProgress(Progress):
+    """Where every piece has to count at once: `on_commit` hears the new offset in bytes.
+
+    A body like this may last longer than uploads live unfinished, so its expiry moves on record while it
+    comes in: a crash must not find it long expired.
+    """
+
+    appender: Appender
+    on_commit: Callable[[int], None]
+    store: Store
+    lifetime: Lifetime
+
+    async def __call__(self, received: int) -> None:
+        if received:
+            self.on_commit(await self.appender.commit())
+            await self._move_expiry()
+        await Progress.__call__(self, received)
+
+    async def _move_expiry(self) -> None:
+        upload = rules.after_append(self.upload, self.lifetime, self.clock())
+        if rules.expiry_lags(self.upload, upload, self.lifetime):
+            await self.store.save(upload)
+            self.upload = upload

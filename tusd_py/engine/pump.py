@@ -28,8 +28,8 @@ async def pump(
     """Write what `body` brings, at most `room` bytes; a body that brings more is cut as TOO_LONG.
 
     One piece is in memory at a time, so memory does not depend on the client. `after_piece` hears
-    the number of bytes of each piece once it is stored, `digests` gets the bytes. How the body ended
-    is in `body.end`; only the store's errors are raised.
+    the number of bytes of each piece once it is stored, 0 for a sign of life; `digests` gets the bytes.
+    How the body ended is in `body.end`; only the store's errors are raised.
     """
     left = room
     async for piece in body.chunks():
@@ -38,7 +38,7 @@ async def pump(
             await appender.write(fitting)
             if digests is not None:
                 await _digest(digests, fitting)
-            await after_piece(len(fitting))
+        await after_piece(len(fitting))
         if left is not None:
             left -= len(fitting)
         if len(fitting) < len(piece):

@@ -16,7 +16,6 @@ from tusd_py.core.errors import (
     ServerShutdownError,
     StoreError,
     TerminationRejectedError,
-    TusdError,
     UnsupportedChecksumError,
     UploadError,
     UploadExpiredError,
@@ -25,6 +24,7 @@ from tusd_py.core.errors import (
     UploadNotFoundError,
     UploadRejectedError,
     UploadStoppedError,
+    concerning,
 )
 from tusd_py.core.events import UploadCreated, UploadTerminated
 from tusd_py.core.model import Lifetime, Limits, Upload, UploadState
@@ -37,7 +37,7 @@ from tusd_py.engine.pump import pump
 from tusd_py.engine.streams import Passage, Streams
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from tusd_py.core.intents import (
         Append,
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
         Terminate,
     )
     from tusd_py.core.ports import Body, Clock, EventSink, Lock, Locker, Reader, Store
+    from tusd_py.core.rules import AppendPlan
+    from tusd_py.engine.progress import OnCommit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,15 +153,20 @@ class UploadEngine:
                 raise
         return Created(upload=final, took_body=False)
 
-    async def append(self, intent: Append, body: Body) -> Appended:
-        """Store the body at its offset. A running holder of the upload lets go first."""
+    async def append(self, intent: Append, body: Body, *, on_commit: OnCommit = None) -> Appended:
+        """Store the body at its offset. A running holder of the upload lets go first.
+
+        With `on_commit` every piece of a body without a checksum counts as soon as it is stored, and it
+        hears the new offset in bytes, which nothing takes back.
+        """
         async with self._receiving(intent.upload_id, body) as lock:
             upload = await self.store.load(intent.upload_id)
-            with _concerning(upload):
+            with concerning(upload):
                 if upload.awaits_completion:
                     upload = await self.completion.complete(upload)
                 plan = rules.plan_append(upload, intent, self._limits, self._clock())
-                return Appended(upload=await self._receive(plan, body, lock, intent.checksum))
+                received = await self._receive(plan, body, lock, intent.checksum, on_commit)
+                return Appended(upload=received)
 
     async def _look_around(self) -> rules.Circumstances:
         if self._stopping:
@@ -211,7 +218,7 @@ class UploadEngine:
     async def refuse(self, intent: Malformed) -> NoReturn:
         """Raise what there is to say: that the upload does not exist, else what is malformed."""
         upload = await self.store.load(intent.upload_id)
-        with _concerning(upload):
+        with concerning(upload):
             rules.check_alive(upload, self._clock())
             rules.check_modifiable(upload)
             raise intent.complaint
@@ -289,34 +296,28 @@ class UploadEngine:
             self._arrivals.note(upload_id)
 
     async def _receive(
-        self, plan: rules.AppendPlan, body: Body, lock: Lock, checksum: StatedChecksum
+        self, plan: AppendPlan, body: Body, lock: Lock, checksum: StatedChecksum, on_commit: OnCommit = None
     ) -> Upload:
         upload = plan.upload
         if upload.state is UploadState.COMPLETE:
             await self._expect_nothing(plan, body, checksum)
             return upload
-        upload = await self._write(plan, body, lock, checksum)
-        with _concerning(upload):
+        upload = await self._write(plan, body, lock, checksum, on_commit)
+        with concerning(upload):
             return await self._conclude(plan, upload, body)
 
     async def _write(
-        self, plan: rules.AppendPlan, body: Body, lock: Lock, checksum: StatedChecksum
+        self, plan: AppendPlan, body: Body, lock: Lock, checksum: StatedChecksum, on_commit: OnCommit
     ) -> Upload:
         """The upload with what of the body counts: all that came, or with a checksum all or nothing."""
         upload, digests = plan.upload, self._digests(checksum)
         if digests is None:
             await self._settle_length(plan)
         async with self.store.append(upload, atomic=digests is not None) as appender:
-            progress = Progress(
-                upload=upload,
-                body=body,
-                lock=lock,
-                hooks=self._hooks,
-                clock=self._clock,
-                interval=self._patience.progress_interval,
-                asked_at=self._clock(),
-            )
-            await pump(body, appender, room=plan.room, digests=digests, after_piece=progress)
+            after_piece = self._after_piece(upload, body, lock)
+            if on_commit is not None and digests is None:
+                after_piece = after_piece.committing(appender, on_commit, self.store, self._lifetime)
+            await pump(body, appender, room=plan.room, digests=digests, after_piece=after_piece)
             if digests is not None:
                 if body.end is not BodyEnd.WHOLE:
                     return plan.discarded
@@ -326,11 +327,22 @@ class UploadEngine:
             upload = replace(upload, offset=await appender.commit())
         return rules.after_append(upload, self._lifetime, self._clock())
 
-    async def _settle_length(self, plan: rules.AppendPlan) -> None:
+    def _after_piece(self, upload: Upload, body: Body, lock: Lock) -> Progress:
+        return Progress(
+            upload=upload,
+            body=body,
+            lock=lock,
+            hooks=self._hooks,
+            clock=self._clock,
+            interval=self._patience.progress_interval,
+            asked_at=self._clock(),
+        )
+
+    async def _settle_length(self, plan: AppendPlan) -> None:
         if plan.length_settled:
             await self.store.save(plan.upload)
 
-    async def _conclude(self, plan: rules.AppendPlan, upload: Upload, body: Body) -> Upload:
+    async def _conclude(self, plan: AppendPlan, upload: Upload, body: Body) -> Upload:
         """What follows from how the body ended."""
         if body.end is BodyEnd.STOPPED:
             await self._remove(upload)
@@ -344,10 +356,11 @@ class UploadEngine:
             raise BodyInterruptedError(upload.id, body.end, upload.offset)
         return upload
 
-    async def _expect_nothing(self, plan: rules.AppendPlan, body: Body, checksum: StatedChecksum) -> None:
+    async def _expect_nothing(self, plan: AppendPlan, body: Body, checksum: StatedChecksum) -> None:
         """A complete upload takes an empty chunk and nothing else."""
-        async for _ in body.chunks():
-            body.cut(BodyEnd.TOO_LONG)
+        async for piece in body.chunks():
+            if piece:
+                body.cut(BodyEnd.TOO_LONG)
         if body.end is BodyEnd.TOO_LONG:
             raise plan.overrun
         if body.end is BodyEnd.WHOLE:
@@ -376,14 +389,3 @@ class UploadEngine:
         await self.store.delete(upload.id)
         self._arrivals.note(upload.id)
         self._emit(UploadTerminated(upload=upload))
-
-
-@contextlib.contextmanager
-def _concerning(upload: Upload) -> Iterator[None]:
-    """Errors from within tell which upload they are about, as it is known nearest to them."""
-    try:
-        yield
-    except TusdError as error:
-        if error.upload is None:
-            error.upload = upload
-        raise
