@@ -3,7 +3,7 @@
 import pytest
 
 from tests.settings.support import write_config
-from tusd_py.settings import CommandLine, Option, SettingsError, help_text, load_command
+from tusd_py.settings import CommandLine, Option, SettingsError, help_text, load_arguments, load_command
 
 SWEEP = CommandLine(
     command="sweep",
@@ -14,6 +14,18 @@ SWEEP = CommandLine(
         Option(name="broom", description="Which one to take.", choices=("old", "new")),
     ),
     settings=("upload_dir", "durability"),
+)
+THROW = CommandLine(
+    command="throw",
+    operands="BALL...",
+    introduction="Throw balls.\n",
+    examples="Examples:\n  tusd-py throw red\n",
+    options=(
+        Option(name="times", metavar="N", description="How often.", accepted="a number", parse=int),
+        Option(name="at", metavar="WHOM", description="At 100 % of them.", repeated=True),
+        Option(name="hard", description="With force."),
+    ),
+    settings=(),
 )
 
 
@@ -76,3 +88,40 @@ def test_the_help_of_a_command_shows_what_it_takes_and_nothing_else(
     assert "[TUSD_PY_DURABILITY, default os]" in text
     assert "--port" not in text
     assert text.endswith("\nExamples:\n  tusd-py sweep --gently\n")
+
+
+def test_a_command_without_settings_takes_operands_and_parsed_values(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Words without a flag are operands, a lone dash included; the server's environment is none of its."""
+    monkeypatch.setenv("TUSD_PY_PORT", "nonsense")
+
+    operands, options = load_arguments(THROW, ["red", "--times", "3", "--at", "a", "-", "--at=b", "--hard"])
+
+    assert (operands, options) == (["red", "-"], {"times": 3, "at": ["a", "b"], "hard": "true"})
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        (["--times", "x"], "--times: 'x' is not a number"),
+        (["--times"], "--times: no value given; a value has to follow it"),
+        (["--config", "x"], "--config: no such flag; `tusd-py throw --help` lists them all"),
+        (["--tims", "3"], "--tims: no such flag; did you mean --times?"),
+    ],
+)
+def test_a_wrong_value_is_one_line(argv: list[str], line: str) -> None:
+    """What an option does not take is refused before anything runs."""
+    with pytest.raises(SettingsError) as caught:
+        load_arguments(THROW, argv)
+
+    assert str(caught.value) == line
+
+
+def test_the_help_of_a_command_without_settings_names_its_operands() -> None:
+    """No --config, and what stands behind the flags."""
+    text = help_text(THROW)
+
+    assert text.startswith("usage: tusd-py throw [--help] [--FLAG VALUE ...] BALL...\n")
+    assert "  --at WHOM\n      At 100 % of them.\n" in text
+    assert "--config" not in text

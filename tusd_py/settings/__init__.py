@@ -5,7 +5,7 @@ Nothing else in the package reads flags, the environment or the configuration fi
 
 from tusd_py.settings.fields import Settings, SettingsError
 from tusd_py.settings.flags import CommandLine, Option, help_text
-from tusd_py.settings.load import load_command, load_settings
+from tusd_py.settings.load import load_arguments, load_command, load_settings
 
 __all__ = [
     "CommandLine",
@@ -13,6 +13,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "help_text",
+    "load_arguments",
     "load_command",
     "load_settings",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import textwrap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tusd_py.settings.fields import (
     ENV_PREFIX,
@@ -19,7 +19,7 @@ from tusd_py.settings.fields import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 CONFIG_FLAG, CONFIG_VARIABLE = "--config", f"{ENV_PREFIX}CONFIG"
 
@@ -28,27 +28,44 @@ CONFIG_FLAG, CONFIG_VARIABLE = "--config", f"{ENV_PREFIX}CONFIG"
 class Option:
     """A flag that belongs to one command and is no setting: it says what to do this once.
 
-    Without `choices` it stands alone; with them it takes one of these words.
+    It stands alone, or takes one of the `choices`, or any value that `parse` makes something of
+    (ValueError: it does not). `accepted` then completes the sentence "this is not ...". With
+    `repeated` it may be given more than once.
     """
 
     name: str
     description: str
     choices: tuple[str, ...] = ()
+    metavar: str = ""
+    accepted: str = ""
+    parse: Callable[[str], Any] = str
+    repeated: bool = False
+
+    @property
+    def stands_alone(self) -> bool:
+        """No value follows it."""
+        return not self.choices and not self.metavar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandLine:
-    """What one command understands: its `options`, and the flags of some of the settings."""
+    """What one command understands: its `options`, the flags of some of the settings, and `operands`.
+
+    Those are words without a flag, as the usage line shows them. A command without settings has
+    nothing to do with the server's configuration, and reads none.
+    """
 
     command: str
     introduction: str
     examples: str
     options: tuple[Option, ...] = ()
     settings: tuple[str, ...] = tuple(Settings.model_fields)
+    operands: str = ""
 
     def flags(self) -> list[str]:
         """Every name that may stand behind --, as a field would be called."""
-        return ["config", *(option.name for option in self.options), *self.settings]
+        config = ["config"] if self.settings else []
+        return [*config, *(option.name for option in self.options), *self.settings]
 
 
 _INTRODUCTION = """\
@@ -81,8 +98,10 @@ def help_text(line: CommandLine = SERVE) -> str:
     return _build_parser(line).format_help()
 
 
-def parse_flags(argv: Sequence[str], line: CommandLine = SERVE) -> tuple[dict[str, str], list[str]]:
+def parse_flags(argv: Sequence[str], line: CommandLine = SERVE) -> tuple[dict[str, Any], list[str]]:
     """The flags given, by field name (and `config`), still as text; and the words not understood.
+
+    Of a repeated option there is a list.
 
     Raises SettingsError for a flag without its value, and for an option with one it does not take.
     """
@@ -100,16 +119,15 @@ def parse_flags(argv: Sequence[str], line: CommandLine = SERVE) -> tuple[dict[st
 
 
 def _problem_with(flag: str | None, line: CommandLine) -> str:
-    if flag in {flag_of(option.name) for option in line.options if not option.choices}:
+    if flag in {flag_of(option.name) for option in line.options if option.stands_alone}:
         return "takes no value"
     return "no value given; a value has to follow it"
 
 
 def _build_parser(line: CommandLine) -> argparse.ArgumentParser:
-    options = "".join(f" [{flag_of(option.name)}{_value_of(option)}]" for option in line.options)
     parser = argparse.ArgumentParser(
         prog=f"tusd-py {line.command}",
-        usage=f"tusd-py {line.command} [--help]{options} [--config FILE] [--FLAG VALUE ...]",
+        usage=_usage(line),
         description=line.introduction,
         epilog=line.examples,
         formatter_class=_Layout,
@@ -121,9 +139,10 @@ def _build_parser(line: CommandLine) -> argparse.ArgumentParser:
     general = parser.add_argument_group("General")
     for option in line.options:
         _add_option(general, option)
-    general.add_argument(
-        CONFIG_FLAG, metavar="FILE", help=f"Read settings from this TOML file.\n[{CONFIG_VARIABLE}]"
-    )
+    if line.settings:
+        general.add_argument(
+            CONFIG_FLAG, metavar="FILE", help=f"Read settings from this TOML file.\n[{CONFIG_VARIABLE}]"
+        )
     groups: dict[str, argparse._ArgumentGroup] = {}
     for name in line.settings:
         title = group_of(Settings.model_fields[name])
@@ -133,16 +152,25 @@ def _build_parser(line: CommandLine) -> argparse.ArgumentParser:
     return parser
 
 
+def _usage(line: CommandLine) -> str:
+    operands = f" {line.operands}" if line.operands else ""
+    if not line.settings:
+        return f"tusd-py {line.command} [--help] [--FLAG VALUE ...]{operands}"
+    options = "".join(f" [{flag_of(option.name)}{_value_of(option)}]" for option in line.options)
+    return f"tusd-py {line.command} [--help]{options} [--config FILE] [--FLAG VALUE ...]{operands}"
+
+
 def _value_of(option: Option) -> str:
-    return f" {'|'.join(option.choices)}" if option.choices else ""
+    return "" if option.stands_alone else f" {option.metavar or '|'.join(option.choices)}"
 
 
 def _add_option(group: argparse._ArgumentGroup, option: Option) -> None:
-    flag, text = flag_of(option.name), option.description
-    if option.choices:
-        group.add_argument(flag, metavar="|".join(option.choices), help=text)
-    else:
+    flag, text = flag_of(option.name), option.description.replace("%", "%%")
+    if option.stands_alone:
         group.add_argument(flag, action="store_const", const="true", help=text)
+    else:
+        action = "append" if option.repeated else "store"
+        group.add_argument(flag, metavar=_value_of(option).strip(), action=action, help=text)
 
 
 def _add_flag(group: argparse._ArgumentGroup, name: str) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
+    from tusd_py.settings.flags import Option
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Layers:
@@ -59,7 +61,7 @@ def load_command(line: CommandLine, argv: Sequence[str]) -> tuple[Settings, dict
     The environment and the file may hold any setting: they are the server's, and shared. Raises
     SettingsError as `load_settings` does.
     """
-    flags = _read_flags(argv, line)
+    flags, _ = _read_flags(argv, line)
     options = {option.name: flags.pop(option.name) for option in line.options if option.name in flags}
     environment = _read_environment()
     config, source = _choose_config(flags)
@@ -71,14 +73,33 @@ def load_command(line: CommandLine, argv: Sequence[str]) -> tuple[Settings, dict
         raise SettingsError(_explain(error.errors()[0], layers)) from None
 
 
-def _read_flags(argv: Sequence[str], line: CommandLine) -> dict[str, Any]:
+def load_arguments(line: CommandLine, argv: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """The operands of a command without settings, and the options given to it, parsed, by name.
+
+    Of a repeated option there is a list. Raises SettingsError for what is not accepted.
+    """
+    flags, operands = _read_flags(argv, line)
+    options = {option.name: option for option in line.options}
+    return operands, {name: _parse(options[name], given) for name, given in flags.items()}
+
+
+def _parse(option: Option, given: str | list[str]) -> Any:
+    if isinstance(given, list):
+        return [_parse(option, each) for each in given]
+    try:
+        return option.parse(given)
+    except ValueError:
+        raise SettingsError(f"{flag_of(option.name)}: {given!r} is not {option.accepted}") from None
+
+
+def _read_flags(argv: Sequence[str], line: CommandLine) -> tuple[dict[str, Any], list[str]]:
     flags, rest = parse_flags(argv, line)
-    for word in (word for word in rest if word.startswith("-")):
+    for word in (word for word in rest if word.startswith("-") and word != "-"):
         flag = word.partition("=")[0]
         raise SettingsError(f"{flag}: no such flag{_suggest(flag, flag_of, line)}")
-    if rest:
+    if rest and not line.operands:
         raise SettingsError(f"{rest[0]!r}: an argument nobody asked for; flags begin with --")
-    return flags
+    return flags, rest
 
 
 def _read_environment() -> dict[str, Any]:
