@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tusd_py import __version__
 from tusd_py.cli.exits import EXITS, Exit, exit_for
 from tusd_py.cli.lines import FSCK, GC, LS
+from tusd_py.cli.remote import PROBE
 from tusd_py.settings import help_text
 
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ COMMANDS = {
         summary="List the uploads in the storage.",
         module="tusd_py.cli.ls",
         help=partial(help_text, LS),
+    ),
+    "probe": Command(
+        summary="Tell what a tus server supports, or how far an upload is; for monitors, too.",
+        module="tusd_py.cli.probe",
+        help=partial(help_text, PROBE),
     ),
 }
 

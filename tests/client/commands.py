@@ -1,0 +1,46 @@
+"""The command line as somebody types it, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What it printed, as JSON."""
+        return json.loads(self.out)
+
+
+def command_line(*words: str) -> list[str]:
+    """The program and its words."""
+    return [sys.executable, "-m", "tusd_py", *words]
+
+
+def environment(state: Path) -> dict[str, str]:
+    """This process's own, without proxies, with the client's memory in `state`."""
+    kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    return kept | {"XDG_STATE_HOME": str(state)}
+
+
+def run(state: Path, *words: str, given: bytes = b"") -> Ended:
+    """Run it to its end, with `given` as its standard input."""
+    done = subprocess.run(
+        command_line(*words), input=given, capture_output=True, env=environment(state), timeout=60
+    )
+    return Ended(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())

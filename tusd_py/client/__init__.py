@@ -1,0 +1,1 @@
+"""Talking to tus servers, this one or any other: `probe` looks at one, `uploader` sends files to it."""

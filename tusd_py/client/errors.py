@@ -1,0 +1,48 @@
+"""What can go wrong with somebody else's server. Each error is one line for people."""
+
+from __future__ import annotations
+
+from tusd_py.core.errors import TusdError
+
+
+class ClientError(TusdError):
+    """It did not work, and asking again will not help."""
+
+
+class PassingError(ClientError):
+    """It did not work now. `retry_after` is how many seconds the server asks to wait, if it does."""
+
+    retry_after: float = 0.0
+
+
+class NoConnectionError(PassingError):
+    """The server was not reached, or the connection to it broke off."""
+
+
+class TlsError(ClientError):
+    """The server cannot prove who it is, or does not speak TLS."""
+
+
+class NotTusError(ClientError):
+    """Whatever answers there, it is no tus 1.0.0 server."""
+
+
+class ProtocolError(ClientError):
+    """The server says what the protocol does not allow; going on would risk wrong bytes."""
+
+
+class RefusedError(ClientError):
+    """The server says no. `status` is its code."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class BusyError(PassingError):
+    """The server says: not now. `status` is its code."""
+
+    def __init__(self, text: str, status: int, retry_after: float) -> None:
+        super().__init__(text)
+        self.status = status
+        self.retry_after = retry_after
