@@ -40,6 +40,8 @@ class Completion:
     clock: Clock
     lifetime: Lifetime
     limits: Limits
+    delayed: set[str] = field(default_factory=set)
+    """Uploads that could not be finished when it was tried last. For those who watch, not for us."""
     _waiting: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     """Finals by the partial they wait for. It saves time, not data: HEAD, start-up and the janitor
     look at the partials themselves."""
@@ -81,10 +83,13 @@ class Completion:
         except (UploadRejectedError, UploadGoneError):
             # Vetoed, or a partial was removed: there is no way to the end.
             await self.store.save(replace(upload, state=UploadState.FAILED))
+            self.delayed.discard(upload.id)
             raise
         except StoreError as error:
+            self.delayed.add(upload.id)
             self.emit(CompletionDelayed(upload=upload, error=error))
             raise
+        self.delayed.discard(upload.id)
         if upload.kind is UploadKind.PARTIAL:
             # tus 1.0.0, Concatenation: a partial is not processed by itself.
             await self._settle_finals_of(upload.id)

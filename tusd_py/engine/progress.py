@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from tusd_py.core.model import Lifetime, Upload
     from tusd_py.core.ports import Appender, Body, Clock, Lock, Store
+    from tusd_py.engine.activity import Activity
     from tusd_py.engine.hookpoints import Hookpoints
 
 OnCommit: TypeAlias = "Callable[[int], None] | None"
@@ -24,7 +25,7 @@ OnCommit: TypeAlias = "Callable[[int], None] | None"
 
 @dataclass(slots=True, kw_only=True)
 class Progress:
-    """Called after each stored piece: the lock hears of it, and the hooks once in a while."""
+    """Called after each stored piece: it is counted, the lock hears of it, the hooks once in a while."""
 
     upload: Upload
     body: Body
@@ -33,8 +34,10 @@ class Progress:
     clock: Clock
     interval: float
     asked_at: datetime
+    activity: Activity
 
     async def __call__(self, received: int) -> None:
+        self.activity.received += received
         self.lock.touch()
         if not self.hooks:
             return

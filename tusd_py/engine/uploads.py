@@ -29,6 +29,7 @@ from tusd_py.core.errors import (
 from tusd_py.core.events import UploadCreated, UploadTerminated
 from tusd_py.core.model import Lifetime, Limits, Upload, UploadState
 from tusd_py.core.outcomes import Appended, BodyEnd, Created, Inspected, Terminated
+from tusd_py.engine.activity import Activity
 from tusd_py.engine.arrivals import Arrivals
 from tusd_py.engine.completion import Completion
 from tusd_py.engine.hookpoints import Hookpoints
@@ -109,6 +110,7 @@ class UploadEngine:
             store=store, clock=clock, arrivals=self._arrivals, interval=self._patience.follow_interval
         )
         self._bodies: set[Body] = set()
+        self.activity = Activity(self._bodies, self.completion.delayed)
         self._stopping = False
 
     # -- requests -----------------------------------------------------------------------------
@@ -336,6 +338,7 @@ class UploadEngine:
             clock=self._clock,
             interval=self._patience.progress_interval,
             asked_at=self._clock(),
+            activity=self.activity,
         )
 
     async def _settle_length(self, plan: AppendPlan) -> None:
@@ -388,4 +391,5 @@ class UploadEngine:
     async def _remove(self, upload: Upload) -> None:
         await self.store.delete(upload.id)
         self._arrivals.note(upload.id)
+        self.completion.delayed.discard(upload.id)
         self._emit(UploadTerminated(upload=upload))
