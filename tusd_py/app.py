@@ -26,17 +26,22 @@ from tusd_py.engine.janitor import Housekeeping, Janitor, SweepReport
 from tusd_py.engine.streams import Passage
 from tusd_py.engine.uploads import Patience, UploadEngine
 from tusd_py.locks.memory import MemoryLocker
+from tusd_py.metrics.exposition import CONTENT_TYPE
+from tusd_py.metrics.free_space import FreeSpace
+from tusd_py.metrics.locker import MeasuredLocker
+from tusd_py.metrics.prometheus import PrometheusMetrics, Readings
 from tusd_py.protocol.cors import CorsPolicy
 from tusd_py.protocol.heads import Urls
 from tusd_py.protocol.tus1 import Tus1
 from tusd_py.settings import Settings, SettingsError
 from tusd_py.stores.local import LocalStore
 from tusd_py.web.application import make_application
+from tusd_py.web.metrics import Monitoring
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
-    from tusd_py.core.ports import Hook
+    from tusd_py.core.ports import EventSink, Hook, Locker
 
 log = structlog.get_logger("tusd_py.uploads")
 
@@ -44,6 +49,8 @@ ENGINE = web.AppKey("tusd_py.engine", UploadEngine)
 """Where the application keeps its engine."""
 
 _SETTINGS = web.AppKey("tusd_py.settings", Settings)
+_FREE_SPACE = web.AppKey("tusd_py.free_space", FreeSpace)
+_METRICS: web.AppKey[PrometheusMetrics | None] = web.AppKey("tusd_py.metrics")
 
 
 def create_app(
@@ -56,7 +63,9 @@ def create_app(
     they cannot be used.
     """
     settings = settings or Settings()
-    engine = make_engine(settings, hooks=hooks)
+    metrics = PrometheusMetrics(_now) if settings.expose_metrics else None
+    engine = make_engine(settings, hooks=hooks, metrics=metrics)
+    free_space = FreeSpace(engine.store)
     urls = Urls(base=settings.base_path, public=settings.public_path, relative=settings.relative_location)
     dialect = Tus1(
         urls=urls,
@@ -75,9 +84,12 @@ def create_app(
         cors=None if settings.disable_cors else _cors_policy(settings),
         network_timeout=settings.network_timeout,
         behind_proxy=settings.behind_proxy,
+        monitoring=_monitoring(settings, engine, metrics, free_space) if metrics else None,
     )
     app[ENGINE] = engine
     app[_SETTINGS] = settings
+    app[_METRICS] = metrics
+    app[_FREE_SPACE] = free_space
     app.cleanup_ctx.append(_life_of_the_engine)
     return app
 
@@ -105,8 +117,14 @@ def stream(
     return engine.stream(upload_id, passage)
 
 
-def make_engine(settings: Settings, *, hooks: Sequence[Hook] = ()) -> UploadEngine:
-    """The engine on the configured storage. Raises SettingsError when that cannot be used."""
+def make_engine(
+    settings: Settings, *, hooks: Sequence[Hook] = (), metrics: PrometheusMetrics | None = None
+) -> UploadEngine:
+    """The engine on the configured storage; `metrics` hears of what it does.
+
+    Raises SettingsError when the storage cannot be used.
+    """
+    locker: Locker = MemoryLocker()
     try:
         store = LocalStore(
             str(settings.upload_dir),
@@ -120,7 +138,7 @@ def make_engine(settings: Settings, *, hooks: Sequence[Hook] = ()) -> UploadEngi
         ) from error
     return UploadEngine(
         store=store,
-        locker=MemoryLocker(),
+        locker=MeasuredLocker(locker, metrics.measure) if metrics else locker,
         limits=Limits(
             max_size=settings.effective_max_size,
             reserved_space=settings.min_free_space,
@@ -128,7 +146,7 @@ def make_engine(settings: Settings, *, hooks: Sequence[Hook] = ()) -> UploadEngi
         ),
         clock=_now,
         new_id=lambda: uuid.uuid4().hex,
-        emit=_log_event,
+        emit=_sink(metrics),
         hooks=Hookpoints(hooks),
         lifetime=Lifetime(
             unfinished=_span(settings.expire_after),
@@ -141,16 +159,49 @@ def make_engine(settings: Settings, *, hooks: Sequence[Hook] = ()) -> UploadEngi
     )
 
 
-def make_janitor(settings: Settings, engine: UploadEngine) -> Janitor:
-    """The collector for the engine's storage."""
+def make_janitor(
+    settings: Settings, engine: UploadEngine, *, metrics: PrometheusMetrics | None = None
+) -> Janitor:
+    """The collector for the engine's storage; `metrics` hears of what it does."""
     return Janitor(
         store=engine.store,
         locker=engine.locker,
         completion=engine.completion,
         clock=_now,
-        emit=_log_event,
+        emit=_sink(metrics),
         housekeeping=Housekeeping(memory=timedelta(seconds=settings.remember_expired)),
     )
+
+
+def _monitoring(
+    settings: Settings, engine: UploadEngine, metrics: PrometheusMetrics, free_space: FreeSpace
+) -> Monitoring:
+    async def show(open_connections: int | None) -> bytes:
+        free = await free_space()
+        activity = engine.activity
+        readings = Readings(
+            active_uploads=activity.running,
+            received=activity.received,
+            waiting_completions=activity.waiting,
+            open_connections=open_connections,
+            free_space=free,
+        )
+        return await metrics.expose(readings)
+
+    return Monitoring(
+        path=settings.metrics_path, meter=metrics.measure, show=show, content_type=CONTENT_TYPE
+    )
+
+
+def _sink(metrics: PrometheusMetrics | None) -> EventSink:
+    """Who hears of events: the log, and the metrics where there are some."""
+
+    def emit(event: Event) -> None:
+        _log_event(event)
+        if metrics:
+            metrics(event)
+
+    return emit
 
 
 def _now() -> datetime:
@@ -174,14 +225,21 @@ def _cors_policy(settings: Settings) -> CorsPolicy:
 
 async def _life_of_the_engine(app: web.Application) -> AsyncIterator[None]:
     """Clean up, and finish what was left unfinished, while serving; close the storage at the end."""
-    engine, settings = app[ENGINE], app[_SETTINGS]
+    engine, settings, metrics = app[ENGINE], app[_SETTINGS], app[_METRICS]
     app.on_shutdown.append(_stop_bodies)
-    sweeping = make_janitor(settings, engine).run(settings.gc_interval, _log_sweep)
+
+    def tell(report: SweepReport) -> None:
+        _log_sweep(report)
+        if metrics:
+            metrics.swept(len(report.failed))
+
+    sweeping = make_janitor(settings, engine, metrics=metrics).run(settings.gc_interval, tell)
     cleaning = asyncio.create_task(sweeping, name="janitor")
     yield
     cleaning.cancel()
     with suppress(asyncio.CancelledError):
         await cleaning
+    await app[_FREE_SPACE].close()
     await engine.store.close()
 
 

@@ -12,7 +12,7 @@ import tusd_py
 from tests.docs.pages import read
 
 _DOTTED = re.compile(
-    r"`((?:core|protocol|engine|stores|locks|web|settings|cli|testing)(?:\.\w+)+)(?:\(\w*\))?`"
+    r"`((?:core|protocol|engine|stores|locks|metrics|web|settings|cli|testing)(?:\.\w+)+)(?:\(\w*\))?`"
 )
 _METHOD = re.compile(r"`([A-Z]\w+)\.(\w+)(?:\(\w*\))?`")
 

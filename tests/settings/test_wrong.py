@@ -11,6 +11,7 @@ DURATION = "is not a duration such as 90, 90s, 500ms, 15m, 2h or 7d"
 SIZE = "is not a size such as 1048576, 512KiB, 50MiB or 2GB"
 ALGORITHMS = "is not a list of sha1, sha256, sha512, md5, crc32, each once and sha1 among them, or empty"
 APART = "two separate paths are needed, such as /files/ and /uploads/"
+ALONE = "a path of its own is needed, such as /metrics"
 PAIR = "as well; give both, or neither for plain HTTP"
 LISTED = "no such setting; `tusd-py serve --help` lists them all"
 
@@ -88,6 +89,22 @@ LISTED = "no such setting; `tusd-py serve --help` lists them all"
             ["--public-path", "/"],
             "--public-path: '/' would hide every other address; give a path such as /uploads/",
         ),
+        (
+            ["--metrics-path", "/"],
+            "--metrics-path: '/' is not a path such as /metrics, of letters, digits and . _ ~ -",
+        ),
+        (
+            ["--metrics-path", "/files/stats"],
+            f"--metrics-path: '/files/stats' lies within base_path '/files/'; {ALONE}",
+        ),
+        (
+            ["--metrics-path", "/uploads"],
+            f"--metrics-path: '/uploads' lies within public_path '/uploads/'; {ALONE}",
+        ),
+        (
+            ["--metrics-path", "/healthz"],
+            "--metrics-path: '/healthz' is a health check; give a path such as /metrics",
+        ),
         (["--config", "no.toml"], "--config: cannot read 'no.toml': No such file or directory"),
         (["--config", "."], "--config: cannot read '.': Is a directory"),
     ],
@@ -120,6 +137,13 @@ def test_a_base_path_may_be_the_root() -> None:
     settings = load_settings(["--base-path", "/"])
 
     assert (settings.base_path, settings.public_path) == ("/", "/uploads/")
+
+
+def test_metrics_that_are_off_are_in_nobody_s_way() -> None:
+    """The path of a page that is not there does not matter."""
+    argv = ["--base-path", "/metrics/", "--expose-metrics=false"]
+
+    assert load_settings(argv).base_path == "/metrics/"
 
 
 def test_a_wrong_variable_is_named_as_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tusd_py.core.checksums import Checksum
     from tusd_py.core.events import Event
     from tusd_py.core.findings import Finding
+    from tusd_py.core.measurements import Measurement
     from tusd_py.core.model import Upload
     from tusd_py.core.outcomes import BodyEnd
 
@@ -220,6 +221,14 @@ class EventSink(Protocol):
 
     def __call__(self, event: Event) -> None:
         """Take note of `event`."""
+        ...
+
+
+class Meter(Protocol):
+    """Hears how long things took. It must return at once and may not fail."""
+
+    def __call__(self, measurement: Measurement) -> None:
+        """Take note of `measurement`."""
         ...
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 Fields: TypeAlias = tuple[tuple[str, str], ...]
@@ -38,12 +38,13 @@ class RequestHead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseHead:
-    """An answer with at most a short text as its body."""
+    """An answer with at most a short text as its body. `code` names the error, where it is one."""
 
     status: int
     reason: str | None = None
     fields: Fields = ()
     text: str = ""
+    code: str = ""
 
     def get(self, name: str) -> str | None:
         """The value of the field, or None."""
@@ -51,9 +52,7 @@ class ResponseHead:
 
     def plus(self, *fields: tuple[str, str]) -> ResponseHead:
         """The same answer with more fields."""
-        return ResponseHead(
-            status=self.status, reason=self.reason, fields=self.fields + fields, text=self.text
-        )
+        return replace(self, fields=self.fields + fields)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -256,7 +256,7 @@ class Tus1:
             case OffsetMismatchError(expected=expected):
                 facts += (("Upload-Offset", str(expected)),)
         text = "" if head.method == "HEAD" else f"{answer.code}: {answer.words(error)}\n"
-        return ResponseHead(status=status, fields=facts, text=text)
+        return ResponseHead(status=status, fields=facts, text=text, code=answer.code)
 
 
 def _check_version(head: RequestHead) -> None:

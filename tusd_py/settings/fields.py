@@ -29,6 +29,7 @@ from tusd_py.settings.kinds import (
     Loop,
     Names,
     OptionalFile,
+    PagePath,
     Patience,
     Pattern,
     Port,
@@ -62,6 +63,7 @@ _features = partial(_setting, "Features")
 _cors = partial(_setting, "Browsers on other sites (CORS)")
 _cleaning = partial(_setting, "Expiration and cleaning up")
 _times = partial(_setting, "Times")
+_metrics = partial(_setting, "Metrics")
 _running = partial(_setting, "Running")
 
 
@@ -201,6 +203,13 @@ class Settings(BaseSettings):
         "How long running requests may take to end after SIGTERM or SIGINT. A second signal ends at once.",
     )
 
+    expose_metrics: Switch = _metrics(
+        True, "Tell Prometheus how the server is doing, on the same port and without a password."
+    )
+    metrics_path: PagePath = _metrics(
+        "/metrics", "Path under which Prometheus finds the metrics. It goes before a base path of /."
+    )
+
     log_format: LogFormat = _running(
         "auto", "text is for people, json for programs; auto is text on a terminal and json elsewhere."
     )
@@ -240,6 +249,25 @@ class Settings(BaseSettings):
                 "public_path",
                 f"{self.public_path!r} lies within base_path {self.base_path!r}; two separate paths are"
                 " needed, such as /files/ and /uploads/",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_metrics_apart(self) -> Self:
+        if not self.expose_metrics:
+            return self
+        path = f"{self.metrics_path}/"
+        for name in ("base_path", "public_path"):
+            taken: str = getattr(self, name)
+            if taken != "/" and path.startswith(taken):
+                raise _conflict(
+                    "metrics_path",
+                    f"{self.metrics_path!r} lies within {name} {taken!r}; a path of its own is needed,"
+                    " such as /metrics",
+                )
+        if self.metrics_path in {"/healthz", "/readyz"}:
+            raise _conflict(
+                "metrics_path", f"{self.metrics_path!r} is a health check; give a path such as /metrics"
             )
         return self
 

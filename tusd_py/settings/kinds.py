@@ -118,6 +118,13 @@ def _parse_url_path(value: str) -> str:
     return path
 
 
+def _parse_page_path(value: str) -> str:
+    path = _parse_url_path(value).rstrip("/")
+    if not path:
+        raise ValueError("the root")
+    return path
+
+
 def _split_names(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -229,6 +236,11 @@ UrlPath = Annotated[
     str,
     AfterValidator(_parse_url_path),
     Kind(metavar="PATH", accepted="a path such as /files/, of letters, digits and . _ ~ -"),
+]
+PagePath = Annotated[
+    str,
+    AfterValidator(_parse_page_path),
+    Kind(metavar="PATH", accepted="a path such as /metrics, of letters, digits and . _ ~ -"),
 ]
 Folder = Annotated[
     Path, BeforeValidator(_check_not_empty), _PATH(metavar="FOLDER", accepted="the path of a folder")

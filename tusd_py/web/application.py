@@ -12,12 +12,15 @@ from tusd_py.web.health import Health
 from tusd_py.web.uploads import PublishedEndpoint, UploadEndpoint
 
 if TYPE_CHECKING:
-    from aiohttp.typedefs import Handler
+    from aiohttp.typedefs import Handler, Middleware
 
     from tusd_py.engine.uploads import UploadEngine
     from tusd_py.protocol.cors import CorsPolicy
     from tusd_py.protocol.heads import Urls
     from tusd_py.protocol.tus1 import Tus1
+    from tusd_py.web.metrics import Monitoring
+
+_LIVE, _READY = "/healthz", "/readyz"
 
 
 def make_application(
@@ -28,21 +31,27 @@ def make_application(
     cors: CorsPolicy | None,
     network_timeout: float,
     behind_proxy: bool,
+    monitoring: Monitoring | None = None,
 ) -> web.Application:
-    """The upload endpoint, finished files and health. Times in seconds."""
+    """The upload endpoint, finished files, health and metrics. Times in seconds."""
     guards = [middleware.guard_origin(cors, dialect)] if cors else []
+    measuring = [_measure(monitoring)] if monitoring else []
     app = web.Application(
         middlewares=[
             middleware.identify(head_reader(behind_proxy=behind_proxy)),
             middleware.log_access,
+            *measuring,
             *guards,
             middleware.explain_paths(urls.base, urls.public),
         ]
     )
     app.on_response_prepare.append(middleware.finish_headers(cors))
     health = Health(engine)
-    app.router.add_get("/healthz", health.live)
-    app.router.add_get("/readyz", health.ready)
+    # First come, first served: with a base path of "/" these go before uploads.
+    app.router.add_get(_LIVE, health.live)
+    app.router.add_get(_READY, health.ready)
+    if monitoring:
+        app.router.add_get(monitoring.path, monitoring.handle)
     if dialect.download:
         published = PublishedEndpoint(engine, dialect)
         _route(app, f"{urls.public}{{name:[^/]+}}", published.handle)
@@ -51,6 +60,10 @@ def make_application(
         _route(app, urls.base.rstrip("/"), uploads.handle)
     _route(app, f"{urls.base}{{upload_id:.*}}", uploads.handle)
     return app
+
+
+def _measure(monitoring: Monitoring) -> Middleware:
+    return middleware.measure(monitoring.meter, {_LIVE, _READY, monitoring.path})
 
 
 def _route(app: web.Application, path: str, handler: Handler) -> None:

@@ -107,6 +107,11 @@ class Connection(web.RequestHandler):
         response.force_close()
         return response
 
+    @property
+    def siblings(self) -> int:
+        """How many connections the server has, this one included."""
+        return 0 if self._manager is None else len(self._manager.connections)
+
     def limit_lingering(self, seconds: float) -> None:
         """Spend at most `seconds` on reading the rest of a body that nobody wants."""
         self._lingering_time = min(self._lingering_time, seconds)
@@ -145,6 +150,12 @@ def take_trailing_fields(request: web.BaseRequest, ordinal: int) -> Fields | Non
     if isinstance(request.protocol, Connection):
         return request.protocol.take_trailing_fields(ordinal)
     return None
+
+
+def connections_beside(request: web.BaseRequest) -> int | None:
+    """How many connections the server has, that of `request` included; None where somebody else runs the
+    application."""
+    return request.protocol.siblings if isinstance(request.protocol, Connection) else None
 
 
 def limit_lingering(request: web.Request, seconds: float) -> None:

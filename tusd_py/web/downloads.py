@@ -6,7 +6,7 @@ import asyncio
 import errno
 import secrets
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +24,7 @@ from tusd_py.protocol.ranges import (
     select_ranges,
 )
 from tusd_py.protocol.representation import POLICY_FIELDS, Representation, describe
+from tusd_py.web.keys import ERROR_CODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,6 +45,7 @@ class _Answer:
 
     status: int
     fields: Mapping[str, str]
+    code: str = ""
     pieces: tuple[bytes | ByteRange, ...] = ()
 
     @property
@@ -65,6 +67,8 @@ async def send(
     shown = describe(upload, size=size, modified_at=modified_at, now=datetime.now(UTC))
     answer = _decide(request, shown, size, method)
     response = web.StreamResponse(status=answer.status, headers=answer.fields)
+    if answer.code:
+        response[ERROR_CODE] = answer.code
     # RFC 9110, 9.3.2: a HEAD tells the length that a GET would have, and has no body. An override does
     # not change how the client's parser frames: after a real HEAD it waits for no body whatever the
     # length, after anything else for as many bytes as announced.
@@ -95,7 +99,7 @@ def _answer_ranges(selection: Selection, shown: Representation, size: int) -> _A
     if selection == UNSATISFIABLE:
         refusal = _refuse(416, "ERR_RANGE_NOT_SATISFIABLE", f"the file has {size} bytes")
         fields = {**refusal.fields, "Accept-Ranges": "bytes", "Content-Range": format_unsatisfied(size)}
-        return _Answer(status=416, fields=fields, pieces=refusal.pieces)
+        return replace(refusal, fields=fields)
     if len(selection) == 1:
         # RFC 9110, 15.3.7.1: a single range is sent as it is, never as multipart.
         fields["Content-Range"] = format_content_range(selection[0], size)
@@ -108,7 +112,7 @@ def _answer_ranges(selection: Selection, shown: Representation, size: int) -> _A
 
 def _refuse(status: int, code: str, message: str) -> _Answer:
     fields = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store", **POLICY_FIELDS}
-    return _Answer(status=status, fields=fields, pieces=(f"{code}: {message}\n".encode(),))
+    return _Answer(status=status, fields=fields, code=code, pieces=(f"{code}: {message}\n".encode(),))
 
 
 def _read_preconditions(request: web.BaseRequest) -> Preconditions:

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from tusd_py.protocol.heads import RequestHead, ResponseHead, effective_method
 from tusd_py.protocol.origins import public_origin
+from tusd_py.web.keys import ERROR_CODE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,4 +46,6 @@ def write_head(answer: ResponseHead) -> web.Response:
     if answer.text:
         response.text = answer.text
         response.content_type = "text/plain"
+    if answer.code:
+        response[ERROR_CODE] = answer.code
     return response

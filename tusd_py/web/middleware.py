@@ -11,15 +11,17 @@ import structlog
 from aiohttp import web
 
 from tusd_py.core.errors import OriginNotAllowedError
+from tusd_py.core.measurements import RequestAnswered
 from tusd_py.protocol.tus1 import RESUMABLE
 from tusd_py.web.heads import write_head
-from tusd_py.web.keys import HEAD, REQUEST_ID
+from tusd_py.web.keys import ERROR_CODE, FAILURE, HEAD, REQUEST_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Container
 
     from aiohttp.typedefs import Handler, Middleware
 
+    from tusd_py.core.ports import Meter
     from tusd_py.protocol.cors import CorsPolicy
     from tusd_py.protocol.dialect import Dialect
     from tusd_py.protocol.heads import RequestHead
@@ -70,6 +72,35 @@ async def log_access(request: web.Request, handler: Handler) -> web.StreamRespon
     return response
 
 
+def measure(meter: Meter, unmeasured: Container[str]) -> Middleware:
+    """Tell `meter` of every request, but for those of monitors, whose paths are `unmeasured`."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path in unmeasured:
+            return await handler(request)
+        begun = time.monotonic()
+        try:
+            response = await handler(request)
+        except Exception:  # web.connection.Connection.handle_error has the answer
+            meter(_answered(request, 500, "ERR_INTERNAL_SERVER_ERROR", begun))
+            raise
+        meter(_answered(request, response.status, response.get(ERROR_CODE, ""), begun))
+        return response
+
+    return middleware
+
+
+def _answered(request: web.Request, status: int, code: str, begun: float) -> RequestAnswered:
+    return RequestAnswered(
+        method=request[HEAD].method,
+        status=status,
+        code=code,
+        seconds=time.monotonic() - begun,
+        failure=request.get(FAILURE),
+    )
+
+
 def guard_origin(cors: CorsPolicy, dialect: Dialect) -> Middleware:
     """Turn away pages of origins that may not use the server, before anything else looks at it."""
 
@@ -95,7 +126,9 @@ def explain_paths(base: str, public: str) -> Middleware:
             code = "ERR_METHOD_NOT_ALLOWED" if error.status == 405 else "ERR_NOT_FOUND"
             text = f"{code}: uploads are created by POST to {base}, finished files are under {public}\n"
             allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-            return web.Response(status=error.status, text=text, headers=allow)
+            response = web.Response(status=error.status, text=text, headers=allow)
+            response[ERROR_CODE] = code
+            return response
 
     return middleware
 

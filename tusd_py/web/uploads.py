@@ -22,7 +22,7 @@ from tusd_py.web import downloads
 from tusd_py.web.body import RequestBody
 from tusd_py.web.connection import limit_lingering
 from tusd_py.web.heads import write_head
-from tusd_py.web.keys import HEAD
+from tusd_py.web.keys import FAILURE, HEAD
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -52,7 +52,7 @@ class UploadEndpoint:
         try:
             response = await self._answer(request, head, body)
         except TusdError as error:
-            _log_outcome(error)
+            note_failure(request, error)
             response = write_head(self._dialect.render_error(error, head))
         except Exception as error:
             log.exception("unexpected error")
@@ -117,12 +117,13 @@ class PublishedEndpoint:
                 structlog.contextvars.bind_contextvars(upload=upload.id)
                 return await downloads.send(request, upload, reader, method=head.method)
         except TusdError as error:
-            _log_outcome(error)
+            note_failure(request, error)
             return write_head(self._dialect.render_error(error, head))
 
 
-def _log_outcome(error: TusdError) -> None:
-    """For the access line: what became of the request, in a word."""
+def note_failure(request: web.Request, error: TusdError) -> None:
+    """For the access line and the metrics: what became of the request."""
+    request[FAILURE] = error
     outcome = type(error).__name__.removesuffix("Error")
     if isinstance(error, BodyInterruptedError):
         outcome = error.end.name.lower()

@@ -1,0 +1,1 @@
+"""What the server says of itself to those who watch it. Knows nothing but the core."""
