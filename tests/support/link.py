@@ -58,7 +58,11 @@ class Link:
         self._fault: Fault | None = None
         self._passed = 0  # bytes of the present request's body
         self._silent = False
-        self._losing = False
+        self._method = ""  # of the present request
+        self._awaiting: Fault | None = None  # what is to happen to the next answer
+        self._holding = False
+        self._released = asyncio.Event()
+        self._kept = bytearray()  # what the client sent while its request was held
         self._half_closed = False
 
     async def run(self, upstream: tuple[str, int]) -> None:
@@ -83,6 +87,10 @@ class Link:
         if not self._ended.done():
             self._ended.set_result(reset)
 
+    def release(self) -> None:
+        """Let pass what is held."""
+        self._released.set()
+
     async def _guard(self, way: Coroutine[None, None, None]) -> None:
         try:
             await way
@@ -91,26 +99,60 @@ class Link:
 
     async def _upward(self) -> None:
         try:
-            while data := await self._loop.sock_recv(self._client, _READ_SIZE):
+            while data := await self._receive():
                 for piece in self._scanner.feed(data):
                     await self._forward(piece)
             await self._send(self._scanner.rest())
             self._server.shutdown(socket.SHUT_WR)
         except _ServerGoneError:
             pass  # its answer still passes, and how it left shows there
+        if self._holding:  # and nobody is there any more
+            self.end(reset=True)
         self._one_way_done()
+
+    async def _receive(self) -> bytes:
+        if self._kept:
+            data, self._kept = bytes(self._kept), bytearray()
+            return data
+        return await self._loop.sock_recv(self._client, _READ_SIZE)
 
     async def _downward(self) -> None:
         while data := await self._loop.sock_recv(self._server, _READ_SIZE):
-            if self._losing:
-                break
             if not self._silent:
-                await self._loop.sock_sendall(self._client, data)
-        if self._losing or self._silent:
+                await self._loop.sock_sendall(self._client, await self._treat_answer(data))
+        if self._awaiting is not None or self._silent:
             self.end(reset=True)
         else:
             self._client.shutdown(socket.SHUT_WR)
             self._one_way_done()
+
+    async def _treat_answer(self, data: bytes) -> bytes:
+        """What is to be passed on of `data`; comes back late, or never, when a fault says so."""
+        if self._awaiting is None:
+            return data
+        if data.startswith(b"HTTP/1.1 100 "):  # not the answer yet
+            size = data.index(b"\r\n\r\n") + 4
+            await self._loop.sock_sendall(self._client, data[:size])
+            return await self._treat_answer(data[size:]) if data[size:] else b""
+        fault, self._awaiting = self._awaiting, None
+        if not self._owner.fire(fault):
+            return data
+        if fault.action is Action.HOLD_RESPONSE:
+            await self._wait_for_release()
+        else:
+            await self._say(fault.answer)
+            await self._strike(fault.action)
+        return data
+
+    async def _wait_for_release(self) -> None:
+        self._released.clear()
+        self._holding = True
+        await self._released.wait()
+        self._holding = False
+
+    async def _say(self, answer: bytes) -> None:
+        end = answer.index(b"\r\n\r\n") + 4 if self._method == "HEAD" else len(answer)
+        await self._loop.sock_sendall(self._client, answer[:end])
 
     def _one_way_done(self) -> None:
         """An end was passed on; the second one ends the link."""
@@ -121,21 +163,50 @@ class Link:
     async def _forward(self, piece: Piece) -> None:
         if piece.is_head:
             self._fault, self._passed = self._owner.meet(piece.request), 0
+            self._method = piece.request.method
         fault = self._fault
         if fault is None:
             await self._send(piece.data)
-        elif fault.action is Action.LOSE_RESPONSE:
+        elif fault.action in _AT_THE_ANSWER:
             # Marked before the last byte leaves: the answer cannot be quicker.
-            self._losing = piece.is_last and self._owner.fire(fault)
+            self._awaiting = fault if piece.is_last else None
             await self._send(piece.data)
-        elif fault.action is Action.REFUSE:
-            if piece.is_head and self._owner.fire(fault):
-                await self._strike(fault.action)
+        elif fault.action in _AT_THE_HEAD and piece.is_head and not self._owner.fire(fault):
+            self._fault = None
             await self._send(piece.data)
-        elif fault.action is Action.CORRUPT:
-            await self._send(self._corrupt(fault, piece))
         else:
-            await self._forward_to(fault, piece)
+            await self._hinder(fault, piece)
+
+    async def _hinder(self, fault: Fault, piece: Piece) -> None:
+        match fault.action:
+            case Action.REFUSE:
+                await self._strike(fault.action)
+            case Action.ANSWER:
+                # Once the client has sent everything, or while it waits to be told that it may.
+                if piece.is_last or "expect" in piece.request.headers:
+                    await self._say(fault.answer)
+                    await self._strike(fault.action)
+            case Action.HOLD:
+                if piece.is_head:
+                    await self._hold()
+                await self._send(piece.data)
+            case Action.CORRUPT:
+                await self._send(self._corrupt(fault, piece))
+            case _:
+                await self._forward_to(fault, piece)
+
+    async def _hold(self) -> None:
+        keeper = asyncio.create_task(self._guard(self._keep()))
+        try:
+            await self._wait_for_release()
+        finally:
+            keeper.cancel()
+
+    async def _keep(self) -> None:
+        """Read on, so that it is noticed when the client leaves."""
+        while data := await self._loop.sock_recv(self._client, _READ_SIZE):
+            self._kept += data
+        self.end(reset=True)
 
     def _corrupt(self, fault: Fault, piece: Piece) -> bytes:
         place = fault.after - self._passed
@@ -159,7 +230,7 @@ class Link:
         if action is Action.SILENCE:
             self._silent = True
         else:
-            self.end(reset=action is not Action.CLOSE)
+            self.end(reset=action not in _POLITE)
         await asyncio.Event().wait()  # nothing passes any more; the end of the link cancels this
 
     async def _send(self, data: bytes) -> None:
@@ -180,6 +251,11 @@ class Link:
         async with asyncio.timeout(_DRAIN_SECONDS):
             while _unacknowledged(self._server):  # noqa: ASYNC110 - the kernel sets no event
                 await asyncio.sleep(0.001)
+
+
+_AT_THE_HEAD = {Action.REFUSE, Action.ANSWER, Action.HOLD}
+_AT_THE_ANSWER = {Action.LOSE_RESPONSE, Action.ANSWER_INSTEAD, Action.HOLD_RESPONSE}
+_POLITE = {Action.CLOSE, Action.ANSWER, Action.ANSWER_INSTEAD}
 
 
 def _unacknowledged(sock: socket.socket) -> int:

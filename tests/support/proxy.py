@@ -44,6 +44,7 @@ class FaultProxy:
         self._changed = threading.Condition()
         self._script: deque[Fault] = deque()
         self._matches = 0
+        self._strikes = 0  # how often the next fault has happened already
         self._fired: list[Fault] = []
         self._requests: list[Request] = []
         self._forwarded = 0
@@ -78,6 +79,21 @@ class FaultProxy:
         """Add faults to what is still going to happen."""
         with self._changed:
             self._script.extend(faults)
+
+    def clear(self) -> None:
+        """Forget what has not happened yet: the trouble is over."""
+        with self._changed:
+            self._script.clear()
+            self._matches = self._strikes = 0
+
+    def forget_requests(self) -> None:
+        """`requests` begins anew."""
+        with self._changed:
+            self._requests.clear()
+
+    def release(self) -> None:
+        """Let what is held pass."""
+        self._loop.run(self._release())
 
     def slow(self, bytes_per_second: int | None) -> None:
         """Limit what each connection passes on to the server; None lifts the limit."""
@@ -126,6 +142,10 @@ class FaultProxy:
             lines = [request.line for request in self._requests]
         assert held, f"not in {timeout} s; {self._forwarded} bytes forwarded; requests: {lines}"
 
+    def describe(self, request: Request) -> str:
+        """What the `of` of a fault is compared with."""
+        return request.line
+
     # What links call, in the loop's thread.
 
     def meet(self, request: Request) -> Fault | None:
@@ -133,7 +153,7 @@ class FaultProxy:
         with self._changed:
             self._requests.append(request)
             self._changed.notify_all()
-            if not self._script or not re.match(self._script[0].of, request.line):
+            if not self._script or not re.match(self._script[0].of, self.describe(request)):
                 return None
             self._matches += 1
             return self._script[0] if self._matches >= self._script[0].nth else None
@@ -143,8 +163,11 @@ class FaultProxy:
         with self._changed:
             if not self._script or self._script[0] is not fault:
                 return False
-            self._fired.append(self._script.popleft())
-            self._matches = 0
+            self._fired.append(fault)
+            self._strikes += 1
+            if self._strikes == fault.times:
+                self._script.popleft()
+                self._matches = self._strikes = 0
             self._changed.notify_all()
             return True
 
@@ -172,6 +195,10 @@ class FaultProxy:
             link.end(reset=True)
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+    async def _release(self) -> None:
+        for link in self._links:
+            link.release()
 
     def _admit(self, listener: socket.socket) -> None:
         try:
