@@ -96,7 +96,7 @@ $(CLIENTS_INSTALLED): $(CLIENTS)/package.json $(CLIENTS)/package-lock.json | too
 # tool:package pairs, by Debian's names.
 .PHONY: tools
 tools:
-	@for pair in node:nodejs npm:npm $(CHROMIUM):chromium; do \
+	@PATH="$$PATH:/usr/sbin"; for pair in node:nodejs npm:npm $(CHROMIUM):chromium nginx:nginx-light; do \
 	  command -v "$${pair%:*}" >/dev/null || \
-	    { echo "The client tests need $${pair%:*}: apt-get install $${pair#*:}" >&2; exit 1; }; \
+	    { echo "The tests need $${pair%:*}: apt-get install $${pair#*:}" >&2; exit 1; }; \
 	done
