@@ -151,8 +151,8 @@ class Link:
         self._holding = False
 
     async def _say(self, answer: bytes) -> None:
-        end = answer.index(b"\r\n\r\n") + 4 if self._method == "HEAD" else len(answer)
-        await self._loop.sock_sendall(self._client, answer[:end])
+        head, end, _ = answer.partition(b"\r\n\r\n")
+        await self._loop.sock_sendall(self._client, head + end if self._method == "HEAD" else answer)
 
     def _one_way_done(self) -> None:
         """An end was passed on; the second one ends the link."""

@@ -146,6 +146,19 @@ def test_a_lost_response_follows_a_whole_request(recorder: Recorder, proxy: Faul
     assert recorder.received == [sent]
 
 
+def test_a_lost_response_to_a_head_is_lost_at_once(recorder: Recorder, proxy: FaultProxy) -> None:
+    """An answer without a body is none to wait for."""
+    sent = b"HEAD /files/1 HTTP/1.1\r\nHost: x\r\n\r\n"
+    proxy.script(faults.lose_response("HEAD"))
+    with dial(proxy) as client:
+        client.sendall(sent)
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+    recorder.settle()
+
+    assert recorder.received == [sent]
+
+
 @pytest.mark.parametrize("place", [0, 65_535, 65_536, 199_999])
 def test_a_corruption_turns_over_exactly_one_byte(
     recorder: Recorder, proxy: FaultProxy, place: int
