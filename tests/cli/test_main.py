@@ -10,7 +10,7 @@ from tusd_py import __version__
 from tusd_py.cli.exits import EXITS, Exit, exit_for
 from tusd_py.cli.lines import FSCK, GC, LS
 from tusd_py.cli.main import COMMANDS, main, root_help
-from tusd_py.cli.remote import PROBE
+from tusd_py.cli.remote import PROBE, UPLOAD
 from tusd_py.core.errors import StoreError, TusdError
 from tusd_py.settings import CommandLine, SettingsError, help_text
 
@@ -46,7 +46,7 @@ def test_an_unknown_command_is_one_line_that_names_the_known_ones(
     assert (code, *capsys.readouterr()) == (
         2,
         "",
-        "tusd-py: 'sevre' is not a command; the commands are: serve, gc, fsck, ls, probe\n",
+        "tusd-py: 'sevre' is not a command; the commands are: serve, gc, fsck, ls, probe, upload\n",
     )
 
 
@@ -68,7 +68,7 @@ def test_help_after_a_command_explains_the_command(
     assert (code, *capsys.readouterr()) == (0, help_text(), "")
 
 
-@pytest.mark.parametrize("line", [GC, FSCK, LS, PROBE], ids=lambda line: line.command)
+@pytest.mark.parametrize("line", [GC, FSCK, LS, PROBE, UPLOAD], ids=lambda line: line.command)
 def test_each_command_explains_what_it_takes(line: CommandLine, capsys: pytest.CaptureFixture[str]) -> None:
     """`--help` behind a command shows its own options and the settings it needs, and nothing runs."""
     code = main([line.command, "--help"])

@@ -1,15 +1,20 @@
-"""The command line as somebody types it, in a process of its own."""
+"""The command line as somebody types it: within this process, or in one of its own."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tusd_py.cli.main import main
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -38,8 +43,28 @@ def environment(state: Path) -> dict[str, str]:
     return kept | {"XDG_STATE_HOME": str(state)}
 
 
-def run(state: Path, *words: str, given: bytes = b"") -> Ended:
-    """Run it to its end, with `given` as its standard input."""
+def run(state: Path, *words: str) -> Ended:
+    """Run it to its end in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with _replaced_environment(environment(state)), redirect_stdout(out), redirect_stderr(err):
+        code = main(words)
+    return Ended(code=code, out=out.getvalue(), err=err.getvalue())
+
+
+@contextmanager
+def _replaced_environment(variables: dict[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    try:
+        os.environ.clear()
+        os.environ.update(variables)
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def feed(given: bytes, state: Path, *words: str) -> Ended:
+    """Run it to its end in a process of its own, with `given` as its standard input."""
     done = subprocess.run(
         command_line(*words), input=given, capture_output=True, env=environment(state), timeout=60
     )

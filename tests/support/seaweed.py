@@ -86,6 +86,11 @@ class SeaweedProcess:
         return self._ports["s3"]
 
     @property
+    def filer(self) -> int:
+        """The TCP port of its filer, which speaks tus 1.0.0 under /.tus/."""
+        return self._ports["filer"]
+
+    @property
     def endpoint(self) -> str:
         """`http://127.0.0.1:PORT`, for `--s3-endpoint`."""
         return f"http://127.0.0.1:{self.port}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tusd_py import __version__
 from tusd_py.cli.exits import EXITS, Exit, exit_for
 from tusd_py.cli.lines import FSCK, GC, LS
-from tusd_py.cli.remote import PROBE
+from tusd_py.cli.remote import PROBE, UPLOAD
 from tusd_py.settings import help_text
 
 if TYPE_CHECKING:
@@ -52,6 +52,11 @@ COMMANDS = {
         summary="Tell what a tus server supports, or how far an upload is; for monitors, too.",
         module="tusd_py.cli.probe",
         help=partial(help_text, PROBE),
+    ),
+    "upload": Command(
+        summary="Send files to a tus server, and go on where an earlier run stopped.",
+        module="tusd_py.cli.upload",
+        help=partial(help_text, UPLOAD),
     ),
 }
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from yarl import URL
 
 from tusd_py.settings import CommandLine, Option, SettingsError
-from tusd_py.settings.kinds import parse_duration
+from tusd_py.settings.kinds import KIB, MIB, parse_duration
 
 _HEADER = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
 _TIME = "a duration such as 90, 90s, 500ms, 15m, 2h or 7d"
@@ -42,6 +42,35 @@ def parse_span(text: str) -> timedelta:
     return timedelta(seconds=seconds)
 
 
+def parse_chunk_size(text: str) -> int:
+    """Bytes of a chunk. Raises ValueError."""
+    match = _SIZE.fullmatch(text.strip().lower())
+    size = int(match[1]) * _UNITS.get(match[2], 0) if match else 0
+    if not 1 <= size <= _LARGEST_CHUNK:
+        raise ValueError("not a size of chunks")
+    return size
+
+
+def parse_jobs(text: str) -> int:
+    """How many at once. Raises ValueError."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MOST_JOBS:
+        raise ValueError("not a number of jobs")
+    return int(text)
+
+
+def parse_delays(text: str) -> tuple[float, ...]:
+    """Seconds, from a list of durations; an empty one is no further attempt. Raises ValueError."""
+    return tuple(parse_duration(each) for each in text.split(",")) if text.strip() else ()
+
+
+def parse_pair(text: str) -> tuple[str, str]:
+    """`key=value` of metadata; a key alone has the empty value. Raises ValueError."""
+    key, _, value = text.partition("=")
+    if not _KEY.fullmatch(key):
+        raise ValueError("not a key")
+    return key, value
+
+
 HEADER = Option(
     name="header",
     metavar="FIELD",
@@ -59,6 +88,13 @@ TIMEOUT = Option(
     parse=parse_span,
 )
 DEFAULT_TIMEOUT = timedelta(seconds=30)
+DEFAULT_ENDPOINT = "http://localhost:8080/files/"
+DEFAULT_JOBS = 3
+_MOST_JOBS = 64
+_LARGEST_CHUNK = 256 * MIB
+_UNITS = {"": 1, "b": 1, "k": KIB, "kib": KIB, "m": MIB, "mib": MIB}
+_SIZE = re.compile(r"([0-9]{1,9})([a-z]*)")
+_KEY = re.compile(r"[!-+\--~]+")  # tus 1.0.0, Upload-Metadata: ASCII without blanks and commas
 JSON = Option(name="json", description="Print JSON, for programs.")
 
 PROBE = CommandLine(
@@ -106,6 +142,80 @@ be, 2 uploads do not work there, 3 it cannot be told, or the command line is wro
             " --expire-after says. Upload-Expires then tells when the last ones came.",
             accepted=f"{_TIME}, longer than 0",
             parse=parse_span,
+        ),
+        TIMEOUT,
+        HEADER,
+        JSON,
+    ),
+    settings=(),
+)
+
+UPLOAD = CommandLine(
+    command="upload",
+    operands="FILE...",
+    introduction="""\
+Send files to a tus server, this one or any other. A connection that breaks is taken up again, from where
+the server says it is; and so is an upload that an earlier run of the same command left unfinished, unless
+the file has changed. `-` is standard input.
+""",
+    examples="""\
+Examples:
+  tusd-py upload recording.webm
+  tusd-py upload *.mp4 --to https://example.com/files/ --jobs 4 --verify
+  tar c folder | tusd-py upload - --metadata filename=folder.tar
+
+For each file that has arrived a line with its name, a tab and its address. Exit code: 0 all of them have
+arrived, 1 one has not, 2 a wrong command line, 130 interrupted. What has arrived of the others is kept.
+""",
+    options=(
+        Option(
+            name="to",
+            metavar="URL",
+            description=f"Where uploads are created. Default: {DEFAULT_ENDPOINT}",
+        ),
+        Option(
+            name="jobs",
+            metavar="NUMBER",
+            description=f"How many files are sent at once. Default: {DEFAULT_JOBS}.",
+            accepted=f"a whole number from 1 to {_MOST_JOBS}",
+            parse=parse_jobs,
+        ),
+        Option(
+            name="verify",
+            description="In the end read the file back from the server, and compare its sha256. A file that"
+            " is not served cannot be compared, and counts as not uploaded.",
+        ),
+        Option(
+            name="metadata",
+            metavar="KEY=VALUE",
+            description="Send this along with every file, beside filename and filetype, or in their place."
+            " May be given more than once.",
+            accepted="metadata such as author=Ada",
+            parse=parse_pair,
+            repeated=True,
+        ),
+        Option(
+            name="chunk_size",
+            metavar="SIZE",
+            description="Bytes sent with one request; every job holds as many in memory. Default: 8MiB.",
+            accepted="a size from 1 to 256MiB",
+            parse=parse_chunk_size,
+        ),
+        Option(
+            name="retry_delays",
+            metavar="TIMES",
+            description="How long to wait before each further attempt, separated by commas. Bytes that"
+            ' arrive begin the row anew. "" tries once. Default: 0,1s,3s,5s,10s,20s,30s.',
+            accepted=f"a list such as 0,1s,3s: each {_TIME}",
+            parse=parse_delays,
+        ),
+        Option(
+            name="no_resume",
+            description="Begin every upload anew, and remember none for later runs.",
+        ),
+        Option(
+            name="no_checksum",
+            description="Send no checksums, also where the server would verify each chunk by one.",
         ),
         TIMEOUT,
         HEADER,

@@ -46,3 +46,23 @@ class BusyError(PassingError):
         super().__init__(text)
         self.status = status
         self.retry_after = retry_after
+
+
+class StartAgainError(PassingError):
+    """What the server has at the address is not the upload that was begun there: a new one is needed."""
+
+
+class VanishedError(ClientError):
+    """The server no longer knows an upload that it has just said is whole."""
+
+
+class SourceChangedError(ClientError):
+    """The file changed while it was being sent: what the server has is neither the old nor the new one."""
+
+
+class SourceSpentError(ClientError):
+    """Bytes of a stream are needed once more that cannot be read again."""
+
+
+class UnverifiedError(ClientError):
+    """The server has all bytes, but what it serves is not shown to be the file."""

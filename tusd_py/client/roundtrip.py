@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tusd_py.client.errors import ClientError, ProtocolError
+from tusd_py.client.errors import ClientError, ProtocolError, VanishedError
 from tusd_py.client.wire import RESUMABLE
 from tusd_py.protocol.fields import CHUNK_TYPE
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SIZE = 64 * 1024
 """Bytes of the upload, unless the server takes less."""
 NAME = "tusd-py-probe.bin"
-_NOT_SERVED = frozenset({401, 403, 404, 405, 410, 501})
+_NOT_SERVED = frozenset({401, 403, 404, 405, 410, 412, 501})
 _NOT_THERE = frozenset({404, 410})
 
 
@@ -55,6 +55,7 @@ class RoundTrip:
         self._content = secrets.token_bytes(min(SIZE, server.max_size or SIZE))
         self._upload: URL | None = None
         self._location: URL | None = None
+        self._has_vanished = False
         self._said = ""
 
     async def run(self) -> None:
@@ -88,6 +89,7 @@ class RoundTrip:
         try:
             yield
         except ClientError as error:
+            matters = matters and not isinstance(error, VanishedError)
             self._note(name, started, passed=False, detail=str(error), matters=matters)
             raise _StopError from error
         self._note(name, started, passed=True, detail=self._said, matters=matters)
@@ -119,7 +121,14 @@ class RoundTrip:
         self._location = answer.address("Content-Location") or self._location
 
     async def _look(self, offset: int) -> None:
-        answer = (await self._ask("HEAD", RESUMABLE)).check()
+        answer = await self._ask("HEAD", RESUMABLE)
+        if answer.status in _NOT_THERE and offset == len(self._content):
+            self._has_vanished = True
+            raise VanishedError(
+                f"HEAD {answer.url} was answered {answer.status} once all bytes were there: who misses the"
+                " last answer sends them all again"
+            )
+        answer.check()
         _expect(answer, "Upload-Offset", offset)
         _expect(answer, "Upload-Length", len(self._content))
         self._said = f"{offset} of {len(self._content)} bytes"
@@ -139,7 +148,7 @@ class RoundTrip:
         self._said = f"sha256 is right, at {url}"
 
     async def _clear_away(self, upload: URL) -> None:
-        if not self._server.offers("termination"):
+        if self._has_vanished or not self._server.offers("termination"):
             self._leave(upload)
             return
         try:

@@ -67,9 +67,13 @@ class Answer:
         if not text:
             return None
         try:
-            return self.url.join(URL(text))
+            address = self.url.join(URL(text))
+            is_usable = address.scheme in {"http", "https"} and bool(address.host)
         except ValueError:
-            raise ProtocolError(f"{self.method} {self.url}: {name} is {text[:80]!r}, no address") from None
+            is_usable = False
+        if not is_usable:
+            raise ProtocolError(f"{self.method} {self.url}: {name} is {text[:80]!r}, no address")
+        return address
 
     def words(self, name: str) -> tuple[str, ...]:
         """A field that holds a list."""
