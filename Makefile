@@ -16,6 +16,8 @@ INSTALLED := $(VENV)/.installed
 SEAWEEDFS := $(VENV)/.seaweedfs
 CLIENTS := tests/interop
 CLIENTS_INSTALLED := $(CLIENTS)/node_modules/.package-lock.json
+# tus-js-client for the server's page: never committed, pinned in tusd_py/web/page.py.
+UI_LIBRARY := tusd_py/web/ui/vendor/tus.min.js
 CHROMIUM ?= chromium
 # How many test processes run at once.
 WORKERS ?= 2
@@ -31,16 +33,18 @@ help: ## Show this list
 .PHONY: install
 install: $(INSTALLED) ## Set up .venv with the pinned versions
 
+# Without npm, or without a network, the page takes its library from a CDN.
 .PHONY: run
 run: $(INSTALLED) ## Serve uploads on port 8080, kept in storage/
+	@! command -v npm >/dev/null || timeout 60 $(MAKE) $(UI_LIBRARY) >/dev/null 2>&1 || true
 	@exec $(BIN)/tusd-py serve $(ARGS)
 
 .PHONY: test
-test: $(INSTALLED) $(SEAWEEDFS) $(CLIENTS_INSTALLED) ## Run the tests, but for the slow ones
+test: $(INSTALLED) $(SEAWEEDFS) $(CLIENTS_INSTALLED) $(UI_LIBRARY) ## Run the tests, but for the slow ones
 	$(PYTEST) -m 'not slow' $(ARGS)
 
 .PHONY: test-slow
-test-slow: $(INSTALLED) $(SEAWEEDFS) $(CLIENTS_INSTALLED) ## Run the tests that take minutes
+test-slow: $(INSTALLED) $(SEAWEEDFS) $(CLIENTS_INSTALLED) $(UI_LIBRARY) ## Run the tests that take minutes
 	$(PYTEST) -m slow $(ARGS)
 
 .PHONY: check
@@ -59,11 +63,14 @@ fmt: $(INSTALLED) ## Format the code and repair what can be repaired
 	$(BIN)/ruff format
 
 .PHONY: coverage
-coverage: $(INSTALLED) $(SEAWEEDFS) $(CLIENTS_INSTALLED) ## Run the tests and show what they miss (htmlcov/)
+coverage: $(INSTALLED) $(SEAWEEDFS) $(CLIENTS_INSTALLED) $(UI_LIBRARY) ## Run the tests and show what they miss (htmlcov/)
 	$(PYTEST) -m 'not slow' --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
 
+.PHONY: ui
+ui: $(UI_LIBRARY) ## Fetch with npm what the page needs, so that it needs no CDN
+
 .PHONY: dist
-dist: $(INSTALLED) ## Build the package (dist/)
+dist: $(INSTALLED) $(UI_LIBRARY) ## Build the package (dist/)
 	$(BIN)/python -m build --outdir dist .
 
 .PHONY: freeze
@@ -73,7 +80,7 @@ freeze: $(INSTALLED) $(SEAWEEDFS) ## Write the versions in .venv into constraint
 
 .PHONY: clean
 clean: ## Remove what can be made again; uploads in storage/ stay
-	rm -rf $(VENV) $(CLIENTS)/node_modules build dist htmlcov .coverage *.egg-info
+	rm -rf $(VENV) $(CLIENTS)/node_modules $(dir $(UI_LIBRARY)) build dist htmlcov .coverage *.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find tusd_py tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -92,6 +99,18 @@ $(SEAWEEDFS): $(INSTALLED)
 $(CLIENTS_INSTALLED): $(CLIENTS)/package.json $(CLIENTS)/package-lock.json | tools
 	npm ci --prefix $(CLIENTS) --no-audit --no-fund --loglevel=error
 	@touch $@
+
+# The file has to be the one that the page's integrity attribute names, wherever npm has it from.
+$(UI_LIBRARY): tusd_py/web/page.py | $(INSTALLED)
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	package=$$($(BIN)/python -c 'from tusd_py.web.page import LIBRARY; print(LIBRARY.package)'); \
+	npm pack --silent --fetch-retries=1 --pack-destination "$$folder" "$$package" >/dev/null; \
+	tar -xzf "$$folder"/*.tgz -C "$$folder"; \
+	$(BIN)/python -c 'from tusd_py.web.page import LIBRARY; exit(not LIBRARY.is_in(open(0, "rb").read()))' \
+	  < "$$folder/package/dist/tus.min.js" || \
+	  { echo "$$package is not what tusd_py/web/page.py has pinned" >&2; exit 1; }; \
+	install -D -m 644 "$$folder/package/LICENSE" $(dir $@)LICENSE; \
+	install -D -m 644 "$$folder/package/dist/tus.min.js" $@
 
 # tool:package pairs, by Debian's names.
 .PHONY: tools

@@ -85,6 +85,7 @@ def create_app(
         network_timeout=settings.network_timeout,
         behind_proxy=settings.behind_proxy,
         monitoring=_monitoring(settings, engine, metrics, free_space) if metrics else None,
+        ui=settings.ui,
     )
     app[ENGINE] = engine
     app[_SETTINGS] = settings

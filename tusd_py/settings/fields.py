@@ -128,6 +128,9 @@ class Settings(BaseSettings):
         "Largest upload to the local disk. The smaller of this and max-size holds. 0 sets no limit.",
     )
 
+    ui: Switch = _features(
+        True, "Serve a page for uploading and recording at /, for people with nothing but a browser."
+    )
     disable_download: Switch = _features(
         False,
         "Refuse GET: what is uploaded is not served, neither under the base path nor the public path.",

@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 from tusd_py.web import middleware
 from tusd_py.web.heads import head_reader
 from tusd_py.web.health import Health
+from tusd_py.web.page import ADDRESS, ASSETS, Facts, Page
 from tusd_py.web.uploads import PublishedEndpoint, UploadEndpoint
 
 if TYPE_CHECKING:
@@ -32,8 +33,9 @@ def make_application(
     network_timeout: float,
     behind_proxy: bool,
     monitoring: Monitoring | None = None,
+    ui: bool = False,
 ) -> web.Application:
-    """The upload endpoint, finished files, health and metrics. Times in seconds."""
+    """The upload endpoint, finished files, health, metrics and, with `ui`, the page. Times in seconds."""
     guards = [middleware.guard_origin(cors, dialect)] if cors else []
     measuring = [_measure(monitoring)] if monitoring else []
     app = web.Application(
@@ -56,6 +58,8 @@ def make_application(
         published = PublishedEndpoint(engine, dialect)
         _route(app, f"{urls.public}{{name:[^/]+}}", published.handle)
     uploads = UploadEndpoint(engine, dialect, network_timeout=network_timeout)
+    if ui:
+        _add_page(app, urls, dialect, uploads.handle)
     if urls.base != "/":
         _route(app, urls.base.rstrip("/"), uploads.handle)
     _route(app, f"{urls.base}{{upload_id:.*}}", uploads.handle)
@@ -64,6 +68,19 @@ def make_application(
 
 def _measure(monitoring: Monitoring) -> Middleware:
     return middleware.measure(monitoring.meter, {_LIVE, _READY, monitoring.path})
+
+
+def _add_page(app: web.Application, urls: Urls, dialect: Tus1, uploads: Handler) -> None:
+    facts = Facts(
+        endpoint=urls.base,
+        published=urls.public if dialect.download else None,
+        max_size=dialect.max_size,
+        termination=dialect.termination,
+    )
+    page = Page(facts, uploads=uploads if urls.base == ADDRESS else None)
+    app.on_startup.append(page.load)
+    _route(app, ADDRESS, page.show)
+    _route(app, f"{ASSETS}{{name:.+}}", page.send_part)
 
 
 def _route(app: web.Application, path: str, handler: Handler) -> None:
