@@ -11,8 +11,8 @@ from tests.support.server import fetch
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_SAMPLE = re.compile(r"([a-z_]+)(?:\{(.*)\})? (\S+)")
-_LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
+_SAMPLE = re.compile(r"([a-z_0-9]+)(?:\{(.*)\})? (\S+)")
+_LABEL = re.compile(r'([a-z_0-9]+)="((?:[^"\\]|\\.)*)"')
 
 
 @dataclass(frozen=True, slots=True)
