@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, assert_never
 import structlog
 from aiohttp import web
 
-from tusd_py.core.errors import StoreError
 from tusd_py.core.events import (
     CompletionDelayed,
     Event,
@@ -20,6 +19,7 @@ from tusd_py.core.events import (
     UploadFinished,
     UploadTerminated,
 )
+from tusd_py.core.measurements import StorageCalled
 from tusd_py.core.model import Lifetime, Limits
 from tusd_py.engine.hookpoints import Hookpoints
 from tusd_py.engine.janitor import Housekeeping, Janitor, SweepReport
@@ -33,13 +33,13 @@ from tusd_py.metrics.prometheus import PrometheusMetrics, Readings
 from tusd_py.protocol.cors import CorsPolicy
 from tusd_py.protocol.heads import Urls
 from tusd_py.protocol.tus1 import Tus1
-from tusd_py.settings import Settings, SettingsError
-from tusd_py.stores.local import LocalStore
+from tusd_py.settings import Settings
+from tusd_py.storage import deferred_room, make_store
 from tusd_py.web.application import make_application
 from tusd_py.web.metrics import Monitoring
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
     from tusd_py.core.ports import EventSink, Hook, Locker
 
@@ -126,22 +126,12 @@ def make_engine(
     Raises SettingsError when the storage cannot be used.
     """
     locker: Locker = MemoryLocker()
-    try:
-        store = LocalStore(
-            str(settings.upload_dir),
-            durability=settings.durability,
-            chunk_size=settings.local_storage_chunk_size,
-        )
-    except StoreError as error:
-        raise SettingsError(
-            f"--upload-dir: {settings.upload_dir} cannot be used: {error};"
-            " a folder on one device that can be written to"
-        ) from error
     return UploadEngine(
-        store=store,
+        store=make_store(settings, observe=_storage_observer(metrics) if metrics else None),
         locker=MeasuredLocker(locker, metrics.measure) if metrics else locker,
         limits=Limits(
             max_size=settings.effective_max_size,
+            max_deferred=deferred_room(settings),
             reserved_space=settings.min_free_space,
             checksum_algorithms=settings.checksum_algorithms,
         ),
@@ -172,6 +162,13 @@ def make_janitor(
         emit=_sink(metrics),
         housekeeping=Housekeeping(memory=timedelta(seconds=settings.remember_expired)),
     )
+
+
+def _storage_observer(metrics: PrometheusMetrics) -> Callable[[str, float], None]:
+    def observe(operation: str, seconds: float) -> None:
+        metrics.measure(StorageCalled(operation=operation, seconds=seconds))
+
+    return observe
 
 
 def _monitoring(

@@ -173,7 +173,7 @@ def test_a_variable_of_another_program_is_left_alone(monkeypatch: pytest.MonkeyP
     [
         ("prot = 1", "prot in tusd.toml: no such setting; did you mean port?"),
         ("max-size = 1", "max-size in tusd.toml: no such setting; did you mean max_size?"),
-        ("[server]\nport = 1", f"server in tusd.toml: {LISTED}"),
+        ("[zone]\nport = 1", f"zone in tusd.toml: {LISTED}"),
         ("port = 70000", "port in tusd.toml: 70000 is not a whole number from 0 to 65535"),
         ("port = true", "port in tusd.toml: True is not a whole number from 0 to 65535"),
         ("[port]", "port in tusd.toml: {} is not a whole number from 0 to 65535"),

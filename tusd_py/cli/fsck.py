@@ -21,6 +21,7 @@ REMEDIES = {
     FindingKind.RECORD_WITHOUT_DATA: ("remove the record", "removed the record"),
     FindingKind.DATA_WITHOUT_RECORD: ("remove the empty file", "removed the empty file"),
     FindingKind.OFFSET_BEYOND_LENGTH: ("cut what is too much", "cut what was too much"),
+    FindingKind.ORPHANED_MULTIPART: ("abort it", "aborted it"),
     FindingKind.TORN_TEMPORARY: ("remove it", "removed it"),
     FindingKind.STUCK_COMPLETING: ("finish it", "finished it"),
 }
@@ -30,7 +31,7 @@ _REPAIR = ("repair it", "repaired it")
 def run(argv: Sequence[str]) -> int:
     """Examine as `argv` says. Raises SettingsError, StoreError, and StorageLedError for a repair."""
     settings, options = load_command(FSCK, argv)
-    check_is_storage(settings.upload_dir)
+    check_is_storage(settings)
     repairs = "repair" in options
     with asyncio.Runner() as runner:
         verdicts = runner.run(_judge(settings, repairs=repairs))

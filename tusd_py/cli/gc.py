@@ -32,7 +32,7 @@ WORDS = {
 def run(argv: Sequence[str]) -> int:
     """Sweep as `argv` says. Raises SettingsError, StoreError, and StorageLedError beside a server."""
     settings, options = load_command(GC, argv)
-    check_is_storage(settings.upload_dir)
+    check_is_storage(settings)
     with asyncio.Runner() as runner:
         report = runner.run(_sweep(settings, is_dry_run="dry_run" in options))
     if "json" in options:

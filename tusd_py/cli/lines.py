@@ -15,6 +15,18 @@ is none.
 """
 _JSON = Option(name="json", description="Print JSON, for programs.")
 
+_STORAGE = (
+    "upload_dir",
+    "durability",
+    "s3_bucket",
+    "s3_object_prefix",
+    "s3_endpoint",
+    "s3_region",
+    "s3_storage_chunk_size",
+    "s3_checksums",
+)
+"""The settings that say where a storage is, and how it is written to."""
+
 GC = CommandLine(
     command="gc",
     introduction=f"""\
@@ -35,7 +47,7 @@ Exit code: 0 done, 1 something could not be done, 2 a wrong setting.
         Option(name="dry_run", description="Change nothing; say what would be done."),
         _JSON,
     ),
-    settings=("upload_dir", "durability", "finished_retention", "remember_expired"),
+    settings=(*_STORAGE, "finished_retention", "remember_expired"),
 )
 
 FSCK = CommandLine(
@@ -61,7 +73,7 @@ not be examined, or a repair failed; 2 a wrong setting.
         ),
         _JSON,
     ),
-    settings=("upload_dir", "durability", "finished_retention"),
+    settings=(*_STORAGE, "finished_retention"),
 )
 
 LS = CommandLine(
@@ -86,5 +98,5 @@ Exit code: 0 listed, 1 the storage failed, 2 a wrong setting.
         ),
         _JSON,
     ),
-    settings=("upload_dir",),
+    settings=_STORAGE,
 )

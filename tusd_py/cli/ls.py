@@ -43,7 +43,7 @@ class Listed:
 def run(argv: Sequence[str]) -> int:
     """List as `argv` says. Raises SettingsError and StoreError."""
     settings, options = load_command(LS, argv)
-    check_is_storage(settings.upload_dir)
+    check_is_storage(settings)
     with asyncio.Runner() as runner:
         listed = runner.run(_list(settings))
     listed = [each for each in listed if options.get("state", each.state) == each.state]

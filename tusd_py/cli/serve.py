@@ -9,6 +9,7 @@ from tusd_py.app import ENGINE, create_app
 from tusd_py.cli import logs
 from tusd_py.cli.exits import Exit
 from tusd_py.settings import Settings, SettingsError, load_settings
+from tusd_py.storage import place_of
 from tusd_py.web.server import Listening, serve
 from tusd_py.web.tls import server_context
 
@@ -50,9 +51,15 @@ def _limits(settings: Settings) -> list[str]:
     size = settings.effective_max_size
     largest = "no limit" if size is None else f"{size} bytes ({size / 2**20:g} MiB)"
     return [
-        f"Largest upload: {largest}; kept free on disk: {settings.min_free_space} bytes",
-        f"Stored in: {settings.upload_dir} (durability: {settings.durability})",
+        f"Largest upload: {largest}{_reserve(settings)}",
+        f"Stored in: {place_of(settings)}",
     ]
+
+
+def _reserve(settings: Settings) -> str:
+    if settings.s3_bucket is not None:
+        return ""
+    return f"; kept free on disk: {settings.min_free_space} bytes"
 
 
 def _say(line: str) -> None:

@@ -13,7 +13,6 @@ from tusd_py.stores.local_layout import Layout
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from tusd_py.engine.uploads import UploadEngine
 
@@ -27,8 +26,14 @@ class StorageLedError(TusdError):
         )
 
 
-def check_is_storage(folder: Path) -> None:
-    """Raise SettingsError unless a server has stored something in `folder`; nothing is made there."""
+def check_is_storage(settings: Settings) -> None:
+    """Raise SettingsError unless a server has stored something in the folder; nothing is made there.
+
+    Whether a bucket is there shows with the first call.
+    """
+    folder = settings.upload_dir
+    if settings.s3_bucket is not None:
+        return
     if not folder.is_dir():
         raise SettingsError(f"--upload-dir: there is no folder {str(folder)!r}; the one of the server")
     layout = Layout(str(folder))

@@ -162,6 +162,13 @@ class UploadGoneError(ExistingUploadError):
         super().__init__(upload_id, "its data is gone")
 
 
+class UploadIncompleteError(ExistingUploadError):
+    """The storage gives the upload's bytes back only once it is complete."""
+
+    def __init__(self, upload_id: str) -> None:
+        super().__init__(upload_id, "cannot be read before it is complete")
+
+
 class UploadExpiredError(ExistingUploadError):
     """The upload's time is over, swept already or not."""
 

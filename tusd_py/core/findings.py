@@ -18,6 +18,7 @@ class FindingKind(StrEnum):
     DATA_WITHOUT_RECORD = "data-without-record"
     OFFSET_BEYOND_LENGTH = "offset-beyond-length"
     PUBLISHED_WITHOUT_RECORD = "published-without-record"
+    ORPHANED_MULTIPART = "orphaned-multipart"
     TORN_TEMPORARY = "torn-temporary"
     STUCK_COMPLETING = "stuck-completing"
 

@@ -37,4 +37,15 @@ class LockRefused:
     """Somebody who needed an upload's lock did not get it in time."""
 
 
-Measurement = RequestAnswered | LockTaken | LockRefused
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageCalled:
+    """A storage that is elsewhere has answered a call, or failed to, after so many seconds.
+
+    `operation` is the storage's own word for it; there are few.
+    """
+
+    operation: str
+    seconds: float
+
+
+Measurement = RequestAnswered | LockTaken | LockRefused | StorageCalled

@@ -142,10 +142,12 @@ class Upload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What this server takes: `max_size` bytes a whole upload (None: no limit), how many bytes of the
-    storage stay free (`reserved_space`), and the checksum algorithms it verifies."""
+    """What this server takes: `max_size` bytes a whole upload (None: no limit), `max_deferred` bytes as
+    long as its length is not known, how many bytes of the storage stay free (`reserved_space`), and the
+    checksum algorithms it verifies."""
 
     max_size: int | None = None
+    max_deferred: int | None = None
     reserved_space: int = 0
     checksum_algorithms: tuple[str, ...] = ()
 

@@ -57,8 +57,11 @@ class Appender(Protocol):
         """
         ...
 
-    async def commit(self) -> int:
+    async def commit(self, *, completes: bool = False) -> int:
         """Make everything written so far count, as durable as the store's policy says.
+
+        `completes`: these are the upload's last bytes, and the caller calls `Store.complete` next. Until
+        then, or until the upload is asked for again, a store may keep them in memory.
 
         Returns the new offset in bytes. More may be written after it, and committed again.
         """
@@ -96,6 +99,12 @@ class Store(Protocol):
     All raise StoreError when the storage fails, and UploadNotFoundError only when it is certain that
     there is no such upload.
     """
+
+    @property
+    def marks_by_publishing(self) -> bool:
+        """Whether `load` tells `completing` of what `complete` has published though its record says `open`:
+        nobody has to put that on record before."""
+        ...
 
     async def create(self, upload: Upload) -> None:
         """Put a new, empty upload on record."""
@@ -137,7 +146,17 @@ class Store(Protocol):
         ...
 
     def open(self, upload: Upload) -> AbstractAsyncContextManager[Reader]:
-        """Open what is stored for reading, finished or not."""
+        """Open what is stored for reading, finished or not.
+
+        UploadIncompleteError from a store that can give bytes back only once the upload is complete.
+        """
+        ...
+
+    async def address(self, upload: Upload, method: str) -> str | None:
+        """A URL from which anybody can GET (or HEAD, as `method` says) the published file for a while.
+
+        None where the server has to send it.
+        """
         ...
 
     async def delete(self, upload_id: str) -> None:

@@ -148,6 +148,12 @@ def check_size(size: int, limits: Limits) -> None:
         raise MaxSizeExceededError(limits.max_size)
 
 
+def largest_deferred(limits: Limits) -> int | None:
+    """How many bytes may come as long as nobody has said how many it will be; None: no limit."""
+    known = [limit for limit in (limits.max_size, limits.max_deferred) if limit is not None]
+    return min(known, default=None)
+
+
 def _check_space(needed: int, limits: Limits, free_space: int | None) -> None:
     if free_space is not None:
         available = max(free_space - limits.reserved_space, 0)
@@ -279,7 +285,7 @@ def _plan_room(upload: Upload, limits: Limits, *, length_settled: bool) -> Appen
     overrun: UploadError = LengthExceededError(upload.id, upload.length or 0)
     if upload.length is not None:
         room = upload.length - upload.offset
-    elif limits.max_size is not None:
-        room = max(limits.max_size - upload.offset, 0)
-        overrun = MaxSizeExceededError(limits.max_size)
+    elif (most := largest_deferred(limits)) is not None:
+        room = max(most - upload.offset, 0)
+        overrun = MaxSizeExceededError(most)
     return AppendPlan(upload=upload, room=room, overrun=overrun, length_settled=length_settled)

@@ -116,7 +116,8 @@ class Completion:
             if upload.kind is not UploadKind.PARTIAL:
                 await self.hooks.pre_finish(upload)
             upload = replace(upload, state=UploadState.COMPLETING)
-            await self.store.save(upload)
+            if upload.kind is UploadKind.FINAL or not self.store.marks_by_publishing:
+                await self.store.save(upload)
         if upload.kind is UploadKind.FINAL:
             return await self._join(upload)
         return upload

@@ -31,6 +31,7 @@ A_DAY = 86400.0
 
 LITTER = {
     FindingKind.TORN_TEMPORARY,
+    FindingKind.ORPHANED_MULTIPART,
     FindingKind.RECORD_WITHOUT_DATA,
     FindingKind.DATA_WITHOUT_RECORD,
 }

@@ -24,18 +24,19 @@ async def pump(
     room: int | None,
     digests: Digests | None = None,
     after_piece: Callable[[int], Awaitable[None]],
-) -> None:
+) -> int:
     """Write what `body` brings, at most `room` bytes; a body that brings more is cut as TOO_LONG.
 
     One piece is in memory at a time, so memory does not depend on the client. `after_piece` hears
     the number of bytes of each piece once it is stored, 0 for a sign of life; `digests` gets the bytes.
-    How the body ended is in `body.end`; only the store's errors are raised.
+    How the body ended is in `body.end`; only the store's errors are raised. Returns the bytes written.
     """
-    left = room
+    left, written = room, 0
     async for piece in body.chunks():
         fitting = piece if left is None else piece[:left]
         if fitting:
             await appender.write(fitting)
+            written += len(fitting)
             if digests is not None:
                 await _digest(digests, fitting)
         await after_piece(len(fitting))
@@ -43,6 +44,7 @@ async def pump(
             left -= len(fitting)
         if len(fitting) < len(piece):
             body.cut(BodyEnd.TOO_LONG)  # which ends the iteration
+    return written
 
 
 async def _digest(digests: Digests, piece: bytes) -> None:

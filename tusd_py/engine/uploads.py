@@ -234,13 +234,17 @@ class UploadEngine:
             yield upload, reader
 
     @contextlib.asynccontextmanager
-    async def read_published(self, name: str) -> AsyncIterator[tuple[Upload, Reader]]:
-        """The finished file of that public name."""
+    async def read_published(self, name: str, method: str) -> AsyncIterator[tuple[Upload, Reader | str]]:
+        """The finished file of that public name, or a URL that has it for a GET or HEAD (`method`)."""
         upload_id = name.partition(".")[0]
         upload = await self.store.load(upload_id)
         if not upload.is_published or upload.name != name:
             raise UploadNotFoundError(upload_id)
         rules.check_alive(upload, self._clock())
+        address = await self.store.address(upload, method)
+        if address is not None:
+            yield upload, address
+            return
         async with self.store.open(upload) as reader:
             yield upload, reader
 
@@ -319,14 +323,16 @@ class UploadEngine:
             after_piece = self._after_piece(upload, body, lock)
             if on_commit is not None and digests is None:
                 after_piece = after_piece.committing(appender, on_commit, self.store, self._lifetime)
-            await pump(body, appender, room=plan.room, digests=digests, after_piece=after_piece)
+            written = await pump(body, appender, room=plan.room, digests=digests, after_piece=after_piece)
             if digests is not None:
                 if body.end is not BodyEnd.WHOLE:
                     return plan.discarded
                 # tus 1.0.0, Checksum: verified after the entire request has been received.
                 self._verify(upload, body, checksum, digests)
                 await self._settle_length(plan)
-            upload = replace(upload, offset=await appender.commit())
+            # A hook that stopped the upload has it removed, not completed.
+            completes = upload.offset + written == upload.length and body.end is not BodyEnd.STOPPED
+            upload = replace(upload, offset=await appender.commit(completes=completes))
         return rules.after_append(upload, self._lifetime, self._clock())
 
     def _after_piece(self, upload: Upload, body: Body, lock: Lock) -> Progress:

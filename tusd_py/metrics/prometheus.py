@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, assert_never
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, Summary
 
 from tusd_py.core.errors import NameTakenError, RecordCorruptError, StorageFullError, StoreError
 from tusd_py.core.events import (
@@ -18,7 +18,13 @@ from tusd_py.core.events import (
     UploadFinished,
     UploadTerminated,
 )
-from tusd_py.core.measurements import LockRefused, LockTaken, Measurement, RequestAnswered
+from tusd_py.core.measurements import (
+    LockRefused,
+    LockTaken,
+    Measurement,
+    RequestAnswered,
+    StorageCalled,
+)
 from tusd_py.metrics.exposition import Families, render, runtime
 
 if TYPE_CHECKING:
@@ -122,6 +128,12 @@ class PrometheusMetrics:
         self._sweep_failures = Counter(
             "tusd_sweep_failures", "Things that the collector could not read or change.", registry=registry
         )
+        self._s3_milliseconds = Summary(
+            "tusd_s3_request_duration_ms",
+            "How long calls to S3 took, in milliseconds, boto3's own repetitions included.",
+            ["operation"],
+            registry=registry,
+        )
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
@@ -159,6 +171,8 @@ class PrometheusMetrics:
                 self._lock_seconds.observe(seconds)
             case LockRefused():
                 self._lock_refusals.inc()
+            case StorageCalled(operation=operation, seconds=seconds):
+                self._s3_milliseconds.labels(operation).observe(seconds * 1000)
             case _:
                 assert_never(measurement)
 

@@ -77,6 +77,9 @@ ANSWERS: dict[type[e.TusdError], Answer] = {
     e.UploadRejectedError: Answer(400, "ERR_UPLOAD_REJECTED", lambda x: str(x.reason)),
     e.ServerShutdownError: Answer(503, "ERR_SERVER_SHUTDOWN", _says("the server is going down; try again")),
     e.UploadNotFoundError: Answer(404, "ERR_UPLOAD_NOT_FOUND", _says("there is no such upload")),
+    e.UploadIncompleteError: Answer(
+        400, "ERR_INCOMPLETE_UPLOAD", _says("this upload can be read once it is complete")
+    ),
     e.UploadExpiredError: Answer(410, "ERR_UPLOAD_EXPIRED", _says("the upload's time is over")),
     e.UploadGoneError: Answer(410, "ERR_UPLOAD_GONE", _says("the bytes of this upload no longer exist")),
     e.UploadLockedError: Answer(

@@ -16,9 +16,13 @@ from tusd_py.core.errors import TusdError
 from tusd_py.settings.kinds import (
     MIB,
     Algorithms,
+    Bucket,
     ChunkSize,
+    Count,
     Durability,
     Duration,
+    Encryption,
+    Endpoint,
     Expiration,
     Folder,
     Host,
@@ -28,11 +32,16 @@ from tusd_py.settings.kinds import (
     LogLevel,
     Loop,
     Names,
+    ObjectPrefix,
     OptionalFile,
+    OptionalName,
     PagePath,
+    PartSize,
     Patience,
     Pattern,
     Port,
+    S3Checksums,
+    S3Serve,
     Size,
     Span,
     Switch,
@@ -40,6 +49,7 @@ from tusd_py.settings.kinds import (
     UrlPath,
     WholeSeconds,
 )
+from tusd_py.stores.s3_parts import MAX_PART, MAX_PARTS
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -51,13 +61,15 @@ class SettingsError(TusdError):
     """A setting is wrong. The text is one line: which one, what is wrong with it, what is accepted."""
 
 
-def _setting(group: str, default: Any, description: str) -> Any:
-    return Field(default=default, description=description, json_schema_extra={"group": group})
+def _setting(group: str, default: Any, description: str, *, also: str = "") -> Any:
+    extra: dict[str, Any] = {"group": group, "also": also}
+    return Field(default=default, description=description, json_schema_extra=extra)
 
 
 _listening = partial(_setting, "Listening")
 _addresses = partial(_setting, "Addresses")
 _storage = partial(_setting, "Storage")
+_s3 = partial(_setting, "S3 instead of the local disk")
 _limits = partial(_setting, "Limits")
 _features = partial(_setting, "Features")
 _cors = partial(_setting, "Browsers on other sites (CORS)")
@@ -120,6 +132,49 @@ class Settings(BaseSettings):
     local_storage_chunk_size: ChunkSize = _storage(
         ByteSize(8192),
         "Piece in which a stored file is read back where the system cannot send it by itself.",
+    )
+
+    s3_bucket: Bucket = _s3(
+        None,
+        "Keep uploads in this bucket, and nothing on the local disk. Credentials come the way boto3 finds"
+        " them: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, the machine's role.",
+    )
+    s3_object_prefix: ObjectPrefix = _s3(
+        "", "What all keys begin with: a folder of our own in a bucket that others use too."
+    )
+    s3_endpoint: Endpoint = _s3(None, "Address of an S3 server other than Amazon's.")
+    s3_region: OptionalName = _s3(None, "Region of the bucket, where boto3 is not told otherwise.")
+    s3_storage_chunk_size: PartSize = _s3(
+        ByteSize(5 * MIB),
+        "Size of the parts of an upload, larger where it would need more than 10000 of them. Also"
+        " --s3-part-size, as tusd calls it.",
+        also="s3_part_size",
+    )
+    s3_concurrent_part_uploads: Count = _s3(
+        8, "How many parts are on their way to S3 at once, of all uploads together."
+    )
+    s3_memory_budget: Size = _s3(
+        ByteSize(256 * MIB),
+        "How much memory the bytes on their way to S3 take, of all uploads together. It has to hold two"
+        " parts of the largest upload.",
+    )
+    s3_checksums: S3Checksums = _s3(
+        "when_supported",
+        "Send a CRC32 with everything that is stored: when_required leaves it out, for servers that refuse"
+        " it.",
+    )
+    s3_storage_class: OptionalName = _s3(
+        None, "Storage class of finished files, such as STANDARD_IA; the bucket's own otherwise."
+    )
+    s3_sse: Encryption = _s3(
+        None,
+        "Have finished files encrypted by S3: AES256, aws:kms, or aws:kms: with a key's id; as the bucket"
+        " says otherwise.",
+    )
+    s3_serve: S3Serve = _s3(
+        "proxy",
+        "How finished files are served: proxy sends the bytes through this server, redirect sends clients"
+        " to a signed address of S3 that is good for an hour.",
     )
 
     max_size: Size = _limits(ByteSize(0), "Largest upload of all, whatever the storage. 0 sets no limit.")
@@ -223,8 +278,28 @@ class Settings(BaseSettings):
 
     @property
     def effective_max_size(self) -> int | None:
-        """The limit in force for one upload, in bytes: the smaller of the two; None if neither is set."""
-        return min((limit for limit in (self.max_size, self.max_local_file_size) if limit), default=None)
+        """The limit in force for one upload, in bytes; None if there is none.
+
+        On the local disk the smaller of the two that can be set. In S3 there always is one: an object has
+        10,000 parts at most, and two of them have to fit into memory.
+        """
+        own = self.max_local_file_size if self.s3_bucket is None else self.largest_s3_upload
+        return min((limit for limit in (self.max_size, own) if limit), default=None)
+
+    @property
+    def largest_s3_upload(self) -> int:
+        """What S3 takes as one object, in bytes, as far as the memory for its parts reaches."""
+        return MAX_PARTS * min(self.s3_memory_budget // 2 // MIB * MIB, MAX_PART)
+
+    @model_validator(mode="after")
+    def _check_memory(self) -> Self:
+        if self.s3_memory_budget < 2 * self.s3_storage_chunk_size:
+            raise _conflict(
+                "s3_memory_budget",
+                f"{self.s3_memory_budget} bytes do not hold two parts of s3_storage_chunk_size,"
+                f" {2 * self.s3_storage_chunk_size} bytes; give that or more",
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_tls_pair(self) -> Self:
@@ -301,6 +376,15 @@ def group_of(field: FieldInfo) -> str:
             return group
         case _:
             raise LookupError(f"{field!r} has no group")
+
+
+def other_flag_of(field: FieldInfo) -> str | None:
+    """A second name of the flag, where people know it by another."""
+    match field.json_schema_extra:
+        case {"also": str(name)} if name:
+            return flag_of(name)
+        case _:
+            return None
 
 
 def default_of(field: FieldInfo) -> str:

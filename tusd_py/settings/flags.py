@@ -15,6 +15,7 @@ from tusd_py.settings.fields import (
     flag_of,
     group_of,
     kind_of,
+    other_flag_of,
     variable_of,
 )
 
@@ -180,5 +181,8 @@ def _add_flag(group: argparse._ArgumentGroup, name: str) -> None:
     flag, metavar = flag_of(name), kind_of(field).metavar
     if field.annotation is bool:  # the flag alone switches it on
         group.add_argument(flag, metavar=metavar, nargs="?", const="true", help=text)
-    else:
-        group.add_argument(flag, metavar=metavar, help=text)
+        return
+    group.add_argument(flag, metavar=metavar, help=text)
+    other = other_flag_of(field)
+    if other is not None:
+        group.add_argument(other, dest=name, help=argparse.SUPPRESS)

@@ -182,6 +182,8 @@ _LOG_FORMAT = Literal["auto", "text", "json"]
 _LOG_LEVEL = Literal["debug", "info", "warning", "error"]
 _LOOP = Literal["auto", "asyncio", "uvloop"]
 _EXPIRATION = Literal["sliding", "absolute"]
+_S3_CHECKSUMS = Literal["when_supported", "when_required"]
+_S3_SERVE = Literal["proxy", "redirect"]
 
 Host = Annotated[str, Field(pattern=r"^[^\s/]+$"), Kind(metavar="HOST", accepted="a host name or address")]
 Port = Annotated[
@@ -232,6 +234,43 @@ ChunkSize = Annotated[
     Field(ge=KIB, le=16 * MIB),
     _BYTES(accepted="a size from 1KiB to 16MiB"),
 ]
+PartSize = Annotated[
+    ByteSize,
+    BeforeValidator(_check_size),
+    Field(ge=5 * MIB, le=5 * 2**30),
+    _BYTES(accepted="a size from 5MiB to 5GiB"),
+]
+Count = Annotated[
+    int,
+    BeforeValidator(_check_number),
+    Field(ge=1, le=256),
+    Kind(metavar="NUMBER", accepted="a whole number from 1 to 256"),
+]
+Bucket = Annotated[
+    Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$")] | None,
+    BeforeValidator(_empty_to_none),
+    Kind(metavar="BUCKET", accepted="the name of a bucket", format=_format_path),
+]
+ObjectPrefix = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9!_.*'()/-]{0,512}$"),
+    Kind(metavar="PREFIX", accepted="letters, digits and ! _ . * ' ( ) - in segments with / between them"),
+]
+Endpoint = Annotated[
+    Annotated[str, Field(pattern=r"^https?://[^/\s?#@]+/?$")] | None,
+    BeforeValidator(_empty_to_none),
+    Kind(metavar="URL", accepted="an address such as https://s3.example.org", format=_format_path),
+]
+OptionalName = Annotated[
+    Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None,
+    BeforeValidator(_empty_to_none),
+    Kind(metavar="NAME", accepted="a name of letters, digits, _ and -", format=_format_path),
+]
+Encryption = Annotated[
+    Annotated[str, Field(pattern=r"^(AES256|aws:kms(:\S+)?)$")] | None,
+    BeforeValidator(_empty_to_none),
+    Kind(metavar="SSE", accepted="AES256, aws:kms or aws:kms: with a key's id", format=_format_path),
+]
 UrlPath = Annotated[
     str,
     AfterValidator(_parse_url_path),
@@ -272,6 +311,8 @@ Pattern = Annotated[
 Switch = Annotated[bool, Kind(metavar="true|false", accepted="true or false", format=_format_switch)]
 Durability = Annotated[_DURABILITY, _one_of(_DURABILITY)]
 Expiration = Annotated[_EXPIRATION, _one_of(_EXPIRATION)]
+S3Checksums = Annotated[_S3_CHECKSUMS, _one_of(_S3_CHECKSUMS)]
+S3Serve = Annotated[_S3_SERVE, _one_of(_S3_SERVE)]
 TlsMode = Annotated[_TLS_MODE, _one_of(_TLS_MODE)]
 LogFormat = Annotated[_LOG_FORMAT, _one_of(_LOG_FORMAT)]
 LogLevel = Annotated[_LOG_LEVEL, _one_of(_LOG_LEVEL)]

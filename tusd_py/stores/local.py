@@ -54,7 +54,7 @@ class LocalAppender:
                 self._position += written
                 left = left[written:]
 
-    async def commit(self) -> int:
+    async def commit(self, *, completes: bool = False) -> int:  # noqa: ARG002 - nothing is kept back
         """See tusd_py.core.ports.Appender.commit."""
         if self.is_pending:
             await self._offload.run(self._accept)
@@ -101,6 +101,8 @@ class LocalStore:
     `chunk_size` is the size in bytes of the pieces in which stored files are read back. Creates the
     folders it needs and raises StoreError when it cannot.
     """
+
+    marks_by_publishing = False
 
     def __init__(
         self, root: str, *, durability: Durability | str = Durability.OS, chunk_size: int = 8192
@@ -161,6 +163,10 @@ class LocalStore:
             yield LocalReader(file, upload.offset, self._chunk_size, self._offload)
         finally:
             await self._offload.run(file.close)
+
+    async def address(self, upload: Upload, method: str) -> str | None:  # noqa: ARG002
+        """None: the server sends what lies on its disk."""
+        return None
 
     async def delete(self, upload_id: str) -> None:
         """See tusd_py.core.ports.Store.delete."""

@@ -69,7 +69,7 @@ class _MemoryAppender:
         if fitting < len(data):
             raise StorageFullError(f"{len(data) - fitting} bytes did not fit")
 
-    async def commit(self) -> int:
+    async def commit(self, *, completes: bool = False) -> int:  # noqa: ARG002 - nothing is kept back
         self.stored.data += self.stored.staged
         self.stored.staged.clear()
         return len(self.stored.data)
@@ -81,6 +81,8 @@ class MemoryStore:
     Reading hands out pieces of `chunk_size` bytes. With a `capacity` (bytes of all uploads together,
     published ones included) a write stores exactly what fits and raises StorageFullError.
     """
+
+    marks_by_publishing = False
 
     def __init__(self, *, chunk_size: int = 65536, capacity: int | None = None) -> None:
         self._chunk_size = chunk_size
@@ -170,6 +172,10 @@ class MemoryStore:
         yield _MemoryReader(
             data=bytes(stored.data), modified_at=stored.modified_at, chunk_size=self._chunk_size
         )
+
+    async def address(self, upload: Upload, method: str) -> str | None:  # noqa: ARG002
+        """None: nobody else has what is in memory."""
+        return None
 
     async def delete(self, upload_id: str) -> None:
         """Forget the upload; what another upload published under its name stays."""

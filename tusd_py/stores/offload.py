@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,9 +53,18 @@ class Offload:
 
 async def _outlast(waiting: asyncio.Future[T]) -> bool:
     """Wait for a thread through any number of cancellations; whether it returned something."""
-    while not waiting.done():
-        try:
-            await asyncio.wait([waiting])
-        except asyncio.CancelledError:
-            continue
+    with contextlib.suppress(asyncio.CancelledError):
+        await outlast([waiting])
     return waiting.exception() is None  # an error is taken note of: the cancellation is what counts
+
+
+async def outlast(waiting: Collection[asyncio.Future[Any]]) -> None:
+    """Wait for all of them, whatever they end with; a cancellation is obeyed when that is over."""
+    cancelled = False
+    while any(not future.done() for future in waiting):
+        try:
+            await asyncio.wait(waiting)
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError

@@ -241,6 +241,16 @@ class FaultyStore:
                 reader = await stack.enter_async_context(self._store.open(upload))
             yield _FaultyReader(reader, self._scripted)
 
+    @property
+    def marks_by_publishing(self) -> bool:
+        """As the store does."""
+        return self._store.marks_by_publishing
+
+    async def address(self, upload: Upload, method: str) -> str | None:
+        """As scripted."""
+        with self._scripted("address"):
+            return await self._store.address(upload, method)
+
     async def delete(self, upload_id: str) -> None:
         """As scripted."""
         with self._scripted("delete"):
@@ -296,9 +306,9 @@ class _FaultyAppender:
         with self._scripted("write"):
             await self._appender.write(data)
 
-    async def commit(self) -> int:
+    async def commit(self, *, completes: bool = False) -> int:
         with self._scripted("commit"):
-            return await self._appender.commit()
+            return await self._appender.commit(completes=completes)
 
 
 class _FaultyReader:

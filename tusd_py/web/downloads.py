@@ -78,6 +78,13 @@ async def send(
     return await _deliver(request, response, reader, () if silent else answer.pieces)
 
 
+def send_elsewhere(address: str) -> web.Response:
+    """Tell the client to have the bytes from `address`, which is good for a while only."""
+    return web.Response(
+        status=307, headers={"Location": address, "Cache-Control": "no-store", **POLICY_FIELDS}
+    )
+
+
 def _decide(request: web.BaseRequest, shown: Representation, size: int, method: str) -> _Answer:
     asked, now = _read_preconditions(request), datetime.now(UTC)
     match evaluate(asked, shown.validators, now=now):

@@ -113,8 +113,10 @@ class PublishedEndpoint:
         try:
             if head.method not in {"GET", "HEAD"}:
                 raise MethodNotAllowedError(head.method, ("GET", "HEAD"))
-            async with self._engine.read_published(name) as (upload, reader):
+            async with self._engine.read_published(name, head.method) as (upload, reader):
                 structlog.contextvars.bind_contextvars(upload=upload.id)
+                if isinstance(reader, str):
+                    return downloads.send_elsewhere(reader)
                 return await downloads.send(request, upload, reader, method=head.method)
         except TusdError as error:
             note_failure(request, error)

@@ -1,0 +1,365 @@
+"""Uploads in an S3 bucket, nothing on our own disk (layout: s3_layout.py)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tusd_py.core.errors import NameTakenError, StoreError, UploadGoneError
+from tusd_py.core.model import UploadState
+from tusd_py.stores.s3_appender import Held, S3Appender
+from tusd_py.stores.s3_calls import ConflictError, MissingError
+from tusd_py.stores.s3_ending import JOINED_PART, Ending
+from tusd_py.stores.s3_examination import examine, repair
+from tusd_py.stores.s3_layout import RECORD, Layout
+from tusd_py.stores.s3_lead import Lease
+from tusd_py.stores.s3_ledger import Account, Ledger, Present
+from tusd_py.stores.s3_memory import Budget, Rope
+from tusd_py.stores.s3_reader import AT_ONCE, S3Reader, plan_extents
+from tusd_py.stores.s3_sending import Sending
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from tusd_py.core.findings import Finding
+    from tusd_py.core.model import Upload
+    from tusd_py.stores.s3_calls import Bucket
+
+IDLE = 1.0
+"""Seconds without a byte after which an upload's memory may be needed elsewhere."""
+
+REMEMBERED = 10_000
+"""Uploads of which this process remembers how far they are, beside those that are being written."""
+
+ADDRESS_SECONDS = 3600
+"""How long the address of a finished file is good for that a client is sent to."""
+
+
+class S3Store:
+    """Keeps uploads in a bucket; see tusd_py.core.ports.Store for what it promises.
+
+    Sizes in bytes: `part_size` as long as an upload's length allows it, `room` for uploads of deferred
+    length, `memory_budget` for all bytes on their way, `chunk_size` for reading back. `present` tells the
+    Content-Type and Content-Disposition that a finished object is stored with; with `redirects` clients
+    are sent to it. `joined_part` is the least size of the parts that a join copies.
+    """
+
+    marks_by_publishing = True
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        *,
+        prefix: str = "",
+        part_size: int,
+        room: int | None = None,
+        concurrency: int = 8,
+        memory_budget: int,
+        chunk_size: int = 256 * 1024,
+        present: Present,
+        redirects: bool = False,
+        joined_part: int = JOINED_PART,
+    ) -> None:
+        self._bucket = bucket
+        self._layout = Layout(prefix)
+        self._ledger = Ledger(self._bucket, self._layout, part_size=part_size, room=room, present=present)
+        self._sending = Sending(
+            bucket=self._bucket,
+            budget=Budget(memory_budget, self._reclaim),
+            concurrency=concurrency,
+        )
+        self._calls = self._sending.calls
+        self._ending = Ending(self._ledger, self._sending, joined_part=joined_part)
+        self._chunk_size = chunk_size
+        self._redirects = redirects
+        self._held: dict[str, Held] = {}
+
+    @property
+    def memory_in_use(self) -> int:
+        """Bytes of the memory budget that uploads hold."""
+        return self._sending.budget.size - self._sending.budget.free
+
+    # -- records ------------------------------------------------------------------------------
+
+    async def create(self, upload: Upload) -> None:
+        """See tusd_py.core.ports.Store.create."""
+        self._remember(await self._calls.run(self._ledger.create, upload))
+
+    async def load(self, upload_id: str) -> Upload:
+        """See tusd_py.core.ports.Store.load.
+
+        The record is read each time: as long as it is the one that this process knows, nobody else has
+        written to the upload, and what is remembered of its bytes holds.
+        """
+        held = self._held.get(upload_id)
+        if held is not None and held.is_pending and held.appender is None:
+            await self._flush(held)
+        return (await self._account(upload_id)).told()
+
+    async def _account(self, upload_id: str) -> Account:
+        found = await self._calls.run(self._ledger.read, upload_id)
+        held = self._held.get(upload_id)
+        if held is not None and held.account.raw == found.raw:
+            held.used_at = time.monotonic()
+            return held.account
+        await self._calls.run(self._ledger.measure, found)
+        if held is None or not (held.appender or held.lock.locked()):
+            self._remember(found)
+        return found
+
+    def _remember(self, account: Account) -> Held:
+        self._forget(account.upload.id)
+        held = Held(account=account, rope=Rope(account.offset))
+        self._held[account.upload.id] = held
+        if len(self._held) > REMEMBERED:
+            self._forget_oldest()
+        return held
+
+    def _forget_oldest(self) -> None:
+        idle = (item for item in self._held.items() if item[1].appender is None)
+        for upload_id, held in list(idle)[: REMEMBERED // 10]:
+            if not held.is_pending and not held.lock.locked():
+                self._forget(upload_id)
+
+    def _forget(self, upload_id: str) -> None:
+        held = self._held.pop(upload_id, None)
+        if held is not None:
+            self._sending.budget.release(held.rope.clear())
+
+    async def _known(self, upload_id: str) -> Held:
+        """What is remembered, else looked up. Whoever writes by it finds out if it holds no more."""
+        held = self._held.get(upload_id)
+        if held is None:
+            held = self._remember(await self._calls.run(self._ledger.load, upload_id))
+        return held
+
+    async def save(self, upload: Upload) -> None:
+        """See tusd_py.core.ports.Store.save."""
+        held = self._held.get(upload.id)
+        if held is not None and held.is_pending and upload.state is not UploadState.COMPLETE:
+            await self._flush(held)
+        if held is None or not await self._write_record(held.account, upload):
+            account = await self._calls.run(self._ledger.read, upload.id)
+            if not await self._write_record(account, upload):
+                raise StoreError(f"the record of {upload.id} is written by others")
+            if held is None or held.appender is None:
+                self._forget(upload.id)  # its bytes were not measured
+
+    async def _write_record(self, account: Account, upload: Upload) -> bool:
+        """Whether the record was still the one that is known."""
+        try:
+            await self._calls.run(partial(self._ledger.write, account, upload=upload))
+        except ConflictError:
+            return False
+        return True
+
+    # -- bytes --------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def append(self, upload: Upload, *, atomic: bool = False) -> AsyncIterator[S3Appender]:
+        """See tusd_py.core.ports.Store.append."""
+        held = await self._begin(upload)
+        appender = S3Appender(held, upload, self._ledger, self._sending, atomic=atomic)
+        held.appender = appender
+        failed = True
+        try:
+            yield appender
+            failed = False
+        finally:
+            try:
+                holds = await appender.leave(failed=failed)
+            except asyncio.CancelledError:
+                holds = False
+                raise
+            finally:
+                held.appender = None
+                if not holds and self._held.get(upload.id) is held:
+                    self._forget(upload.id)
+
+    async def _begin(self, upload: Upload) -> Held:
+        held = await self._known(upload.id)
+        try:
+            async with held.lock:
+                held.is_pending = False  # what nobody was told of gives way to what comes now
+                if held.rope.stop != upload.offset:
+                    self._sending.budget.release(held.rope.clear())
+                    held.rope = Rope(upload.offset)
+                await self._calls.run(self._ledger.prepare, held.account, upload.offset)
+        except (StoreError, asyncio.CancelledError):
+            self._forget(upload.id)
+            raise
+        return held
+
+    async def _flush(self, held: Held) -> None:
+        """Bytes that were kept back for a completion that did not come, or failed, count from now on."""
+        async with held.lock:
+            if held.is_pending:
+                await self._ending.settle_pending(held)
+                self._forget(held.account.upload.id)  # what the completion reached has to be looked up
+
+    async def _reclaim(self, needed: int) -> None:
+        """Make room for `needed` bytes: forget what can be read back, put away what waits for a client."""
+        now = time.monotonic()
+        for held in sorted(self._held.values(), key=lambda held: held.used_at):
+            if needed <= 0:
+                return
+            if held.appender is None and not held.is_pending and not held.lock.locked():
+                freed = held.rope.clear()
+                self._sending.budget.release(freed)
+                needed -= freed
+        for held in sorted(self._held.values(), key=lambda held: held.used_at):
+            if needed <= 0:
+                return
+            if held.rope and (now - held.used_at >= IDLE or not self._sending.in_flight):
+                needed -= len(held.rope)
+                with suppress(StoreError):  # the append it belongs to finds out by itself
+                    if held.appender is not None:
+                        await held.appender.spill()
+                    elif held.is_pending:
+                        await self._flush(held)
+
+    # -- the end ------------------------------------------------------------------------------
+
+    async def concatenate(self, upload: Upload, parts: Sequence[Upload]) -> None:
+        """See tusd_py.core.ports.Store.concatenate."""
+        await self._ended(upload, lambda held: self._ending.join(held, upload, parts))
+
+    async def complete(self, upload: Upload) -> None:
+        """See tusd_py.core.ports.Store.complete."""
+        await self._ended(upload, lambda held: self._ending.publish(held, upload))
+
+    async def _ended(self, upload: Upload, step: Callable[[Held], Awaitable[None]]) -> None:
+        """Take a step by what is remembered; if that holds no more, by what is there."""
+        held = self._held.get(upload.id)
+        if held is not None:
+            try:
+                async with held.lock:
+                    await step(held)
+            except StoreError as error:
+                await self._flush(held)
+                if isinstance(error, NameTakenError):
+                    raise
+            else:
+                return
+        self._forget(upload.id)
+        held = await self._known(upload.id)
+        try:
+            async with held.lock:
+                await step(held)
+        except BaseException:
+            self._forget(upload.id)  # it may have been done and only not been told
+            raise
+
+    async def discard(self, upload: Upload) -> None:
+        """See tusd_py.core.ports.Store.discard."""
+        self._forget(upload.id)
+        await self._calls.run(self._discard, upload.id)
+
+    def _discard(self, upload_id: str) -> None:
+        account = self._ledger.read(upload_id)
+        self._ledger.discard(account)
+        if account.upload.state is not UploadState.EXPIRED:
+            self._ledger.write(account, is_discarded=True)
+
+    async def delete(self, upload_id: str) -> None:
+        """See tusd_py.core.ports.Store.delete."""
+        self._forget(upload_id)
+        await self._calls.run(lambda: self._ledger.delete(self._ledger.read(upload_id)))
+
+    # -- reading ------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def open(self, upload: Upload) -> AsyncIterator[S3Reader]:
+        """See tusd_py.core.ports.Store.open.
+
+        UploadIncompleteError as long as its bytes lie in parts, which S3 does not give back.
+        """
+        try:
+            reader = await self._open((await self._known(upload.id)).account)
+        except MissingError:  # removed or published since this process looked
+            reader = await self._open(await self._calls.run(self._ledger.load, upload.id))
+        yield reader
+
+    async def _open(self, account: Account) -> S3Reader:
+        if account.upload.state is UploadState.EXPIRED:
+            raise UploadGoneError(account.upload.id)
+        if account.is_published and account.published is None:
+            await self._calls.run(self._ledger.find_published, account)
+        extents = plan_extents(account)
+        reader = S3Reader(
+            extents=extents,
+            modified_at=account.modified_at,
+            chunk_size=self._chunk_size,
+            sending=self._sending,
+            fallback=account.note.key,
+        )
+        if reader.size > AT_ONCE:
+            return reader
+        pieces = [
+            await self._sending.reads.run(self._bucket.read, extent.key, 0, extent.stop - extent.start)
+            for extent in extents
+        ]
+        return replace(reader, held=b"".join(pieces))
+
+    async def address(self, upload: Upload, method: str) -> str | None:
+        """See tusd_py.core.ports.Store.address."""
+        if not self._redirects:
+            return None
+        key = self._layout.data(upload)
+        return await self._calls.run(self._bucket.sign, key, method, ADDRESS_SECONDS)
+
+    # -- the whole ----------------------------------------------------------------------------
+
+    async def list(self) -> AsyncIterator[str]:
+        """See tusd_py.core.ports.Store.list."""
+        after: str | None = None
+        while True:
+            page, after = await self._calls.run(self._bucket.list_page, self._layout.state, after)
+            for key, _ in page:
+                upload_id = self._layout.owner(key)
+                if upload_id is not None and key.endswith(RECORD):
+                    yield upload_id
+            if after is None:
+                return
+
+    async def examine(self) -> AsyncIterator[Finding]:
+        """See tusd_py.core.ports.Store.examine."""
+        for finding in await self._calls.run(examine, self._ledger):
+            yield finding
+
+    async def repair(self, finding: Finding) -> None:
+        """See tusd_py.core.ports.Store.repair."""
+        self._forget(finding.subject)
+        await self._calls.run(repair, self._ledger, finding)
+
+    def lead(self) -> AbstractAsyncContextManager[bool]:
+        """See tusd_py.core.ports.Store.lead."""
+        return Lease(self._bucket, self._layout.leadership, self._calls).held()
+
+    async def free_space(self) -> int | None:
+        """A bucket has no end."""
+        return None
+
+    async def check(self) -> None:
+        """See tusd_py.core.ports.Store.check."""
+        await self._calls.run(self._check)
+
+    def _check(self) -> None:
+        key = f"{self._layout.state}check-{uuid.uuid4().hex}"
+        self._bucket.put(key, [b"\0"])
+        self._bucket.delete(key)
+
+    async def close(self) -> None:
+        """See tusd_py.core.ports.Store.close."""
+        for held in list(self._held.values()):
+            if held.is_pending:
+                with suppress(StoreError):
+                    await self._flush(held)
+        await self._sending.close()
+        self._bucket.close()
