@@ -19,6 +19,7 @@ CLIENTS_INSTALLED := $(CLIENTS)/node_modules/.package-lock.json
 # tus-js-client for the server's page: never committed, pinned in tusd_py/web/page.py.
 UI_LIBRARY := tusd_py/web/ui/vendor/tus.min.js
 CHROMIUM ?= chromium
+BENCH_S3 := benchmarks/s3
 # How many test processes run at once.
 WORKERS ?= 2
 # In continuous integration a test that is skipped is a test that failed.
@@ -66,6 +67,14 @@ fmt: $(INSTALLED) ## Format the code and repair what can be repaired
 coverage: $(INSTALLED) $(SEAWEEDFS) $(CLIENTS_INSTALLED) $(UI_LIBRARY) ## Run the tests and show what they miss (htmlcov/)
 	$(PYTEST) -m 'not slow' --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
 
+.PHONY: bench-s3
+bench-s3: $(SEAWEEDFS) $(BENCH_S3)/node_modules/.package-lock.json ## Compare uploads into S3 with others (20 min)
+	$(BIN)/python -m benchmarks.s3 $(ARGS)
+
+$(BENCH_S3)/node_modules/.package-lock.json: $(BENCH_S3)/package.json $(BENCH_S3)/package-lock.json
+	npm ci --prefix $(BENCH_S3) --no-audit --no-fund --loglevel=error
+	@touch $@
+
 .PHONY: ui
 ui: $(UI_LIBRARY) ## Fetch with npm what the page needs, so that it needs no CDN
 
@@ -80,7 +89,7 @@ freeze: $(INSTALLED) $(SEAWEEDFS) ## Write the versions in .venv into constraint
 
 .PHONY: clean
 clean: ## Remove what can be made again; uploads in storage/ stay
-	rm -rf $(VENV) $(CLIENTS)/node_modules $(dir $(UI_LIBRARY)) build dist htmlcov .coverage *.egg-info
+	rm -rf $(VENV) $(CLIENTS)/node_modules $(BENCH_S3)/node_modules $(dir $(UI_LIBRARY)) build dist htmlcov .coverage *.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find tusd_py tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -58,15 +58,15 @@ class PartBody(io.RawIOBase):
         """The next bytes, at most `size`; b"" at the end."""
         if self.is_cancelled:
             raise CancelledSendingError
-        if size < 0:
-            size = self._size - self._position
-        found = bytearray()
-        while len(found) < size and self._index < len(self.pieces):
+        left = self._size - self._position if size < 0 else size
+        found: list[bytes | memoryview] = []
+        while left and self._index < len(self.pieces):
             piece = self.pieces[self._index]
-            taken = piece[self._within : self._within + size - len(found)]
-            found += taken
+            taken = piece[self._within : self._within + left]
+            found.append(taken)
+            left -= len(taken)
             self._within += len(taken)
+            self._position += len(taken)
             if self._within == len(piece):
                 self._index, self._within = self._index + 1, 0
-        self._position += len(found)
-        return bytes(found)
+        return bytes(found[0]) if len(found) == 1 else b"".join(found)
