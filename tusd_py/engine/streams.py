@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tusd_py.core import rules
-from tusd_py.core.errors import ServerShutdownError, StoreError
+from tusd_py.core.errors import ServerShutdownError, StoreError, UploadIncompleteError
 from tusd_py.core.model import Upload, UploadKind, UploadState
 
 if TYPE_CHECKING:
@@ -78,10 +78,13 @@ class Streams:
                     raise StoreError(f"upload {upload_id}: of {position} bytes {upload.offset} are left")
                 stop = upload.offset if passage.stop is None else min(passage.stop, upload.offset)
                 if position < stop:
-                    async with aclosing(self._read_once(upload, position, stop)) as chunks:
-                        async for chunk in chunks:
-                            position += len(chunk)
-                            yield chunk
+                    try:
+                        async with aclosing(self._read_once(upload, position, stop)) as chunks:
+                            async for chunk in chunks:
+                                position += len(chunk)
+                                yield chunk
+                    except UploadIncompleteError:  # its storage gives these back when all are there
+                        await self._pause(news)
                 elif upload.state is UploadState.COMPLETE:
                     return
                 else:
