@@ -263,8 +263,10 @@ class Bucket:
 
     def create_multipart(self, key: str, shown: Presented) -> str:
         """Begin one, and return its id. If only the answer is lost, an orphan is left (see examine)."""
-        algorithm = {"ChecksumAlgorithm": "CRC32"} if self._checksums else {}
-        answer = self._call("create_multipart_upload", Key=key, **algorithm, **self._presentation(shown))
+        # A sum over the whole object: with one of sums, those of all parts would have to be told again at
+        # the end, and whoever did not send them has to list them, which SeaweedFS (4.48) does without.
+        sums = {"ChecksumAlgorithm": "CRC32", "ChecksumType": "FULL_OBJECT"} if self._checksums else {}
+        answer = self._call("create_multipart_upload", Key=key, **sums, **self._presentation(shown))
         upload_id: str = answer["UploadId"]
         return upload_id
 
