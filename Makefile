@@ -128,3 +128,5 @@ tools:
 	  command -v "$${pair%:*}" >/dev/null || \
 	    { echo "The tests need $${pair%:*}: apt-get install $${pair#*:}" >&2; exit 1; }; \
 	done
+	@docker compose version >/dev/null 2>&1 || docker-compose version >/dev/null 2>&1 || \
+	  { echo "The tests need docker compose: apt-get install docker-compose" >&2; exit 1; }

@@ -17,7 +17,7 @@ from tests.wire.raw import Wire
 from tests.wire.tus import Tus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 
@@ -56,9 +56,11 @@ class Fleet:
         return home
 
 
-def start(folder: Path) -> Iterator[Fleet]:
-    """A fleet that keeps its uploads in `folder`."""
-    one, other = servers = [ServerProcess(folder / "store", "--behind-proxy") for _ in range(2)]
+def start(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[Fleet]:
+    """A fleet that keeps its uploads in `folder`, unless its `environment` says otherwise."""
+    one, other = servers = [
+        ServerProcess(folder / "store", "--behind-proxy", environment=environment) for _ in range(2)
+    ]
     with ExitStack() as stack:
         for server in servers:
             stack.push(server)  # which ends it, started or not

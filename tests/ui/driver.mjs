@@ -1,10 +1,9 @@
 // Chromium with the server's page and a microphone that beeps, or plays a file: `node driver.mjs CHROMIUM [WAV]`,
 // then commands.
 //
-//   {do: "open", url, scheme, size, scale, answers, headers}
+//   {do: "open", url, scheme, size, scale, answers}
 //                                            a fresh profile with one page; `scheme` is light or dark; addresses
-//                                            in `answers` are answered from these files, not by the network;
-//                                            `headers` go with each request
+//                                            in `answers` are answered from these files, not by the network
 //   {do: "reload"}  {do: "close"}            as a person does it
 //   {do: "second"}                           open another tab on the same page
 //   {do: "first"} {do: "last"} {do: "end"}   turn to the first or last tab; close this one
@@ -92,13 +91,12 @@ async function until(script, seconds) {
 const paths = new Map() // of dropped files, by the address under which the page gets them
 
 const commands = {
-  async open({ url, scheme = 'light', size = [800, 600], scale = 1, answers = {}, headers = {} }) {
+  async open({ url, scheme = 'light', size = [1100, 900], scale = 1, answers = {} }) {
     const [width, height] = size
     context = await browser.newContext({
       colorScheme: scheme,
       viewport: { width, height },
       deviceScaleFactor: scale,
-      extraHTTPHeaders: headers,
       permissions: ['clipboard-read', 'clipboard-write', 'microphone'],
     })
     pages = []
@@ -149,7 +147,7 @@ const commands = {
   async axe() {
     await page.evaluate(axe)
     return page.evaluate(async () => {
-      const { violations } = await window.axe.run({ resultTypes: ['violations'] })
+      const { violations } = await window.axe.run()
       return violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((it) => it.html).join(' ')}`)
     })
   },

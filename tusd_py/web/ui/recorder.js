@@ -41,14 +41,9 @@ function nameOf(at, number, suffix) {
   return `Recording ${day} ${clock}${number > 1 ? `, part ${number}` : ''}.${suffix}`
 }
 
-/** Stop it, unless it has stopped by itself: that happens when a microphone is unplugged. */
-function end(recorder) {
-  if (recorder.state !== 'inactive') recorder.stop()
-}
-
 /** One file of a recording: kept on the shelf piece by piece, and only then given to the upload. */
 export class Part {
-  isKept = true // false once the browser could not store a piece: what follows is in memory alone
+  isKept = true // false once the browser could not store a piece: then it is in memory alone
   #count = 0
   #writing = Promise.resolve()
   #discarded = false
@@ -80,26 +75,23 @@ export class Part {
   /** Note where it is being sent. */
   learn(url) {
     this.record.url = url
-    this.#then(() => shelf.save(this.record))
+    if (this.isKept) this.#then(() => shelf.save(this.record))
   }
 
   /** It has arrived, or nobody wants it. */
   discard() {
-    const { id } = this.record
-    this.#writing = this.#writing
-      .then(() => shelf.remove(id))
-      .catch(() => {}) // nothing was kept, or the next visit meets it again
-      .then(() => {
-        this.#discarded = true
-        release(id)
-      })
+    this.#then(() => shelf.remove(this.record.id))
+    this.#writing.then(() => {
+      this.#discarded = true
+      release(this.record.id)
+    })
   }
 
   #then(store, after = () => {}) {
     this.#writing = this.#writing.then(async () => {
       if (this.#discarded) return
       try {
-        if (this.isKept) await store?.() // behind a gap nothing is of use
+        await store?.()
       } catch {
         this.isKept = false
       }
@@ -152,7 +144,7 @@ export class Recorder extends EventTarget {
 
   stop() {
     if (this.state === 'idle') return
-    end(this.#recorder)
+    this.#recorder.stop()
     for (const track of this.stream.getTracks()) track.stop()
     this.stream = null
     this.#enter('idle')
@@ -189,7 +181,7 @@ export class Recorder extends EventTarget {
     const last = this.#recorder
     this.#before += this.#partTime
     this.#begin()
-    end(last)
+    last.stop()
   }
 
   #begin() {
@@ -211,7 +203,6 @@ export class Recorder extends EventTarget {
       }
     })
     recorder.addEventListener('stop', () => part.end())
-    recorder.addEventListener('error', () => this.stop())
     this.#recorder = recorder
     this.part = part
     recorder.start(SLICE)
