@@ -169,7 +169,8 @@ class SeaweedProcess:
             retries={"total_max_attempts": attempts, "mode": "standard"},
             connect_timeout=5,
             read_timeout=20,
-            s3={"addressing_style": "path"},
+            max_pool_connections=40,
+            s3={"addressing_style": "path", "payload_signing_enabled": False},
         )
         return boto3.client(
             "s3",
