@@ -146,6 +146,9 @@ class S3Store:
             await self._flush(held)
         if held is None or not await self._write_record(held.account, upload):
             account = await self._calls.run(self._ledger.read, upload.id)
+            if held is not None and account.note.epoch != held.account.note.epoch:
+                self._forget(upload.id)
+                raise StoreError(f"others write to {upload.id} now")
             if not await self._write_record(account, upload):
                 raise StoreError(f"the record of {upload.id} is written by others")
             if held is None or held.appender is None:
