@@ -290,7 +290,7 @@ async def test_damage_is_found_and_mended_only_where_it_may_be(
 
 
 async def test_every_kind_of_finding_is_provoked(tmp_path: Path) -> None:
-    """The table above is total."""
+    """The table above is total, but for what only S3 has."""
     kinds = set()
     for number, damage in enumerate(DAMAGES):
         root = tmp_path / str(number)
@@ -302,7 +302,7 @@ async def test_every_kind_of_finding_is_provoked(tmp_path: Path) -> None:
         kinds.add((await damage(store, root)).kind)
         await store.close()
 
-    assert kinds == set(FindingKind)
+    assert kinds == set(FindingKind) - {FindingKind.ORPHANED_MULTIPART}
 
 
 async def test_a_torn_mark_makes_no_offset_certain(store: LocalStore, tmp_path: Path) -> None:
