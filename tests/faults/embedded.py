@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def embedded(upload_dir: Path, *hooks: Hook) -> Iterator[tuple[str, web.Application, BackgroundLoop]]:
+def embedded(
+    upload_dir: Path, *hooks: Hook, **settings: Any
+) -> Iterator[tuple[str, web.Application, BackgroundLoop]]:
     """Where to create uploads, the application behind it, and the loop it lives in."""
-    app = create_app(Settings(upload_dir=upload_dir, min_free_space=0), hooks=hooks)
+    app = create_app(Settings(upload_dir=upload_dir, min_free_space=0, **settings), hooks=hooks)
     runner = Runner(app, idle_timeout=30, shutdown_timeout=1)
 
     async def listen() -> str:

@@ -84,7 +84,7 @@ def wait_until_stored(server: ServerProcess, url: str, size: int) -> None:
 
 def published_digest(server: ServerProcess, url: str) -> str:
     """The sha256 of the one finished file of the upload."""
-    return sha256(server.published(url).read_bytes())
+    return sha256(server.content(url))
 
 
 class Exchange:
@@ -161,8 +161,12 @@ class Exchange:
         """Leave in good order (FIN), whether the request is over or not."""
         self._socket.close()
 
+    def is_taken(self) -> bool:
+        """Whether the server's machine has confirmed every byte sent."""
+        return ioctl(self._socket, TIOCOUTQ, b"\0" * 4) == b"\0" * 4
+
     def reset(self) -> None:
         """Leave with RST, once the server's machine has confirmed every byte sent."""
-        wait_until(lambda: ioctl(self._socket, TIOCOUTQ, b"\0" * 4) == b"\0" * 4)
+        wait_until(self.is_taken)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()

@@ -154,7 +154,7 @@ def test_a_final_that_did_not_arrive_is_asked_for_again(
     assert proxy.pending == ()
     assert len(partials(proxy)) == methods(proxy).count("PATCH") == 3
     assert published() == [server.published(report.url).name]
-    assert sha256(server.published(report.url).read_bytes()) == payload.sha256
+    assert sha256(server.content(report.url)) == payload.sha256
 
 
 def test_a_lost_answer_to_the_final_leads_to_the_same_content(

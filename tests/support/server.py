@@ -173,14 +173,21 @@ class ServerProcess:
     def published(self, upload: str) -> Path:
         """The finished file of an upload, given by its URL or id; AssertionError unless there is one."""
         name = upload_id(upload)
-        folder = self.upload_dir / "uploads"
-        found = [path for path in folder.iterdir() if path.name.partition(".")[0] == name]
+        found = [each for each in self.names() if each.partition(".")[0] == name]
         assert len(found) == 1, f"published for {name}: {found}"
-        return found[0]
+        return self.upload_dir / "uploads" / found[0]
+
+    def content(self, upload: str) -> bytes:
+        """The bytes of the finished file of an upload, given by its URL or id."""
+        return self.published(upload).read_bytes()
 
     def public_url(self, upload: str) -> str:
         """Where the finished file of an upload is served."""
         return f"{self.origin}/uploads/{self.published(upload).name}"
+
+    def names(self) -> list[str]:
+        """The names of all finished files."""
+        return sorted(path.name for path in (self.upload_dir / "uploads").iterdir())
 
     def direct(self, url: str) -> str:
         """`url`, which may lead through a proxy, with the server's own origin."""
