@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
 import structlog
@@ -33,20 +34,25 @@ from tusd_py.metrics.prometheus import PrometheusMetrics, Readings
 from tusd_py.protocol.cors import CorsPolicy
 from tusd_py.protocol.heads import Urls
 from tusd_py.protocol.tus1 import Tus1
-from tusd_py.settings import Settings
-from tusd_py.storage import deferred_room, make_store
+from tusd_py.settings import Settings, SettingsError
+from tusd_py.storage import deferred_room, locate, make_store
 from tusd_py.web.application import make_application
+from tusd_py.web.live import LiveEndpoint
+from tusd_py.web.live_session import Conditions
+from tusd_py.web.live_target import TargetError, load_live_processor
 from tusd_py.web.metrics import Monitoring
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
-    from tusd_py.core.ports import EventSink, Hook, Locker
+    from tusd_py.core.ports import EventSink, Hook, LiveProcessor, Locker
 
 log = structlog.get_logger("tusd_py.uploads")
 
 ENGINE = web.AppKey("tusd_py.engine", UploadEngine)
 """Where the application keeps its engine."""
+
+_SHORTEST_BEAT = 0.05
 
 _SETTINGS = web.AppKey("tusd_py.settings", Settings)
 _FREE_SPACE = web.AppKey("tusd_py.free_space", FreeSpace)
@@ -86,6 +92,7 @@ def create_app(
         behind_proxy=settings.behind_proxy,
         monitoring=_monitoring(settings, engine, metrics, free_space) if metrics else None,
         ui=settings.ui,
+        live=_live(settings, engine, urls, dialect),
     )
     app[ENGINE] = engine
     app[_SETTINGS] = settings
@@ -200,6 +207,33 @@ def _sink(metrics: PrometheusMetrics | None) -> EventSink:
             metrics(event)
 
     return emit
+
+
+def _live(settings: Settings, engine: UploadEngine, urls: Urls, dialect: Tus1) -> dict[str, LiveEndpoint]:
+    """Where live connections are taken, by path."""
+    if settings.disable_live:
+        return {}
+    conditions = Conditions(
+        urls=urls,
+        locate=partial(locate, settings),
+        max_frame=settings.live_max_frame,
+        chunk_size=settings.live_chunk_size,
+        idle_timeout=settings.network_timeout,
+        # A HEAD takes over from who has been silent: who is there says so twice as often.
+        beat=max(settings.holder_silence / 2, _SHORTEST_BEAT),
+        processor=_live_processor(settings.live_processor),
+    )
+    endpoint = LiveEndpoint(engine, conditions, dialect=dialect, origins=_cors_policy(settings))
+    return {settings.live_path: endpoint}
+
+
+def _live_processor(name: str | None) -> LiveProcessor | None:
+    if name is None:
+        return None
+    try:
+        return load_live_processor(name)
+    except TargetError as error:
+        raise SettingsError(f"--live-processor: {error}") from error
 
 
 def _now() -> datetime:

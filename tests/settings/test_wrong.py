@@ -12,6 +12,7 @@ SIZE = "is not a size such as 1048576, 512KiB, 50MiB or 2GB"
 ALGORITHMS = "is not a list of sha1, sha256, sha512, md5, crc32, each once and sha1 among them, or empty"
 APART = "two separate paths are needed, such as /files/ and /uploads/"
 ALONE = "a path of its own is needed, such as /metrics"
+LIVE_ALONE = "a path of its own is needed, such as /live"
 PAIR = "as well; give both, or neither for plain HTTP"
 LISTED = "no such setting; `tusd-py serve --help` lists them all"
 
@@ -105,6 +106,23 @@ LISTED = "no such setting; `tusd-py serve --help` lists them all"
             ["--metrics-path", "/healthz"],
             "--metrics-path: '/healthz' is a health check; give a path such as /metrics",
         ),
+        (
+            ["--live-path", "/files/live"],
+            "--live-path: '/files/live' lies within base_path '/files/'; "
+            + ALONE.replace("metrics", "live"),
+        ),
+        (
+            ["--live-path", "/metrics"],
+            "--live-path: '/metrics' is metrics_path, too; give a path such as /live",
+        ),
+        (
+            ["--live-processor", "speech.models"],
+            "--live-processor: 'speech.models' is not the name of code, as package.module:callable",
+        ),
+        (
+            ["--live-max-frame", "32MiB"],
+            "--live-max-frame: '32MiB' is not a size from 1KiB to 16MiB",
+        ),
         (["--config", "no.toml"], "--config: cannot read 'no.toml': No such file or directory"),
         (["--config", "."], "--config: cannot read '.': Is a directory"),
     ],
@@ -139,11 +157,13 @@ def test_a_base_path_may_be_the_root() -> None:
     assert (settings.base_path, settings.public_path) == ("/", "/uploads/")
 
 
-def test_metrics_that_are_off_are_in_nobody_s_way() -> None:
+def test_a_page_that_is_off_is_in_nobody_s_way() -> None:
     """The path of a page that is not there does not matter."""
     argv = ["--base-path", "/metrics/", "--expose-metrics=false"]
+    other = ["--public-path", "/live/", "--disable-live"]
 
     assert load_settings(argv).base_path == "/metrics/"
+    assert load_settings(other).public_path == "/live/"
 
 
 def test_a_wrong_variable_is_named_as_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:

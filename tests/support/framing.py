@@ -33,10 +33,14 @@ class Piece:
     is_last: bool
 
 
+_FOREVER = 1 << 62
+
+
 class RequestScanner:
     """Takes bytes as they come and gives them back, all of them and in order, as pieces.
 
-    A head, and the line before a chunk, is held back until it is whole.
+    A head, and the line before a chunk, is held back until it is whole. What follows a request for
+    another protocol (Upgrade) is its body, for good.
     """
 
     def __init__(self) -> None:
@@ -75,6 +79,8 @@ class RequestScanner:
         self._chunked = "chunked" in request.headers.get("transfer-encoding", "").lower()
         self._in_trailer = False
         self._left = 0 if self._chunked else int(request.headers.get("content-length", "0"))
+        if "upgrade" in request.headers:
+            self._left = _FOREVER
         is_last = not self._chunked and self._left == 0
         return Piece(request=request, data=data, is_head=True, is_last=is_last)
 

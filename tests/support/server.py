@@ -116,6 +116,11 @@ class ServerProcess:
         return self._running().pid
 
     @property
+    def is_running(self) -> bool:
+        """It was started, and neither ended nor killed by us since."""
+        return self._process is not None
+
+    @property
     def log(self) -> str:
         """Everything it has said so far, over all starts."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""

@@ -133,6 +133,19 @@ def test_chunked_bodies_are_counted_as_they_stand_on_the_wire(
     assert recorder.received == [first + second[: head + 7]]
 
 
+def test_behind_an_upgrade_every_byte_is_counted(recorder: Recorder, proxy: FaultProxy) -> None:
+    """RFC 9110, 7.8: what follows is another protocol's, whatever it looks like."""
+    head = b"GET /live HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    sent = head + patch(b"12345") + make_bytes(100_000)
+    proxy.script(faults.reset_after(77_777, "GET /live"))
+    with dial(proxy) as client:
+        send_and_break(client, sent)
+    recorder.settle()
+
+    assert recorder.received == [sent[: len(head) + 77_777]]
+    assert [request.line for request in proxy.requests] == ["GET /live"]
+
+
 def test_a_lost_response_follows_a_whole_request(recorder: Recorder, proxy: FaultProxy) -> None:
     """The server has all of it and has answered; the client gets a reset and not one byte."""
     sent = patch(make_bytes(200_000))

@@ -24,7 +24,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server with its page, and with tus-js-client beside it."""
     assert (FOLDER / LIBRARY.name).is_file(), "tus-js-client is missing: run `make ui`"
     folder = tmp_path_factory.mktemp("ui") / "storage"
-    with ServerProcess(folder, "--max-size", "20MB") as process:
+    with ServerProcess(folder, "--max-size", "20MB", "--behind-proxy") as process:
         yield process
 
 

@@ -1,9 +1,10 @@
 // Chromium with the server's page and a microphone that beeps, or plays a file: `node driver.mjs CHROMIUM [WAV]`,
 // then commands.
 //
-//   {do: "open", url, scheme, size, scale, answers}
+//   {do: "open", url, scheme, size, scale, answers, headers}
 //                                            a fresh profile with one page; `scheme` is light or dark; addresses
-//                                            in `answers` are answered from these files, not by the network
+//                                            in `answers` are answered from these files, not by the network;
+//                                            `headers` go with each request
 //   {do: "reload"}  {do: "close"}            as a person does it
 //   {do: "second"}                           open another tab on the same page
 //   {do: "first"} {do: "last"} {do: "end"}   turn to the first or last tab; close this one
@@ -91,12 +92,13 @@ async function until(script, seconds) {
 const paths = new Map() // of dropped files, by the address under which the page gets them
 
 const commands = {
-  async open({ url, scheme = 'light', size = [1100, 900], scale = 1, answers = {} }) {
+  async open({ url, scheme = 'light', size = [800, 600], scale = 1, answers = {}, headers = {} }) {
     const [width, height] = size
     context = await browser.newContext({
       colorScheme: scheme,
       viewport: { width, height },
       deviceScaleFactor: scale,
+      extraHTTPHeaders: headers,
       permissions: ['clipboard-read', 'clipboard-write', 'microphone'],
     })
     pages = []
@@ -147,7 +149,7 @@ const commands = {
   async axe() {
     await page.evaluate(axe)
     return page.evaluate(async () => {
-      const { violations } = await window.axe.run()
+      const { violations } = await window.axe.run({ resultTypes: ['violations'] })
       return violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((it) => it.html).join(' ')}`)
     })
   },

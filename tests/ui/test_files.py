@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
 
 from tests.interop.checks import methods, offsets
-from tests.support.faults import lose_response, reset_after, silence_after
-from tests.support.payload import Payload
+from tests.support.faults import answer, lose_response, reset_after, silence_after
+from tests.support.payload import Payload, sha256
 from tests.support.server import ServerProcess, fetch
 from tests.ui.checks import digest_of
 from tests.ui.pages import Page
@@ -156,18 +159,83 @@ def test_a_file_that_is_too_large_is_not_sent(page: Page, proxy: FaultProxy, sto
     assert methods(proxy).count("POST") == 1
 
 
-def test_a_refusal_is_explained_and_final(browser: Driver, tmp_path: Path, store: Store) -> None:
-    """What trying again would not change is not tried again by itself (413)."""
-    with ServerProcess(tmp_path / "storage", "--max-size", "1000") as server:
-        page = Page(browser, server.origin)
-        server.flags = ("--max-size", "10")
-        server.restart()
-        page.drop(store(Payload(size=999, seed=80)))
-        page.until_said("It is larger than this server takes.")
-        acts = page.read("[...document.querySelectorAll('#transfers button')].map((it) => it.innerText)")
-        page.close()
+def spoken(status: str, body: str = "") -> bytes:
+    """An answer of something between the page and the server."""
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
+@pytest.mark.parametrize(
+    ("answered", "said"),
+    [
+        (spoken("400 Bad Request", "ERR_UPLOAD_REJECTED: no"), "The server does not take this file."),
+        (spoken("413 Content Too Large"), "It is larger than the server, or something in between, takes."),
+        (spoken("200 OK", "<html>Sign in"), "Is there a sign-in page in between?"),
+    ],
+    ids=["hook", "proxy", "sign-in"],
+)
+def test_a_refusal_is_explained_and_final(
+    *, page: Page, server: ServerProcess, proxy: FaultProxy, store: Store, answered: bytes, said: str
+) -> None:
+    """What trying again would not change is not tried again by itself; a person may."""
+    payload = Payload(size=999, seed=80)
+    proxy.script(answer(answered, of="POST"))
+    page.drop(store(payload))
+    page.until_said(said)
+    acts = page.read("[...document.querySelectorAll('#transfers button')].map((it) => it.innerText)")
+    page.click("Try now")
+    [address] = page.until_arrived()
 
     assert acts == ["Try now", "Cancel"]
+    assert digest_of(server, address) == payload.sha256
+
+
+def test_a_proxy_s_error_on_head_does_not_begin_the_upload_anew(
+    page: Page, server: ServerProcess, proxy: FaultProxy, store: Store
+) -> None:
+    """Only 404 and 410 say that an upload is gone: after other failed HEADs what arrived still counts."""
+    payload = Payload(size=MB, seed=85)
+    failures = [answer(spoken(status), of="HEAD") for status in ("502 Bad Gateway", "500 Oops", "503 Busy")]
+    proxy.script(silence_after(654_321), *failures)
+    page.drop(store(payload))
+    proxy.wait(lambda it: len(it.fired) == 1)
+    page.click("Pause")
+    page.until_said("Paused")
+    page.click("Resume")
+    [address] = page.until_arrived()
+
+    assert digest_of(server, address) == payload.sha256
+    assert proxy.pending == ()
+    assert methods(proxy).count("POST") == 1
+    assert offsets(proxy) == [0, 654_321]
+
+
+def test_the_page_works_where_uploads_are_created_at_its_own_address(
+    browser: Driver, tmp_path: Path, store: Store
+) -> None:
+    """--base-path / and --relative-location: the same address, told apart by the method."""
+    payload = Payload(size=100_000, seed=83)
+    flags = ("--base-path", "/", "--public-path", "/out/", "--relative-location")
+    with ServerProcess(tmp_path / "storage", *flags) as server:
+        page = Page(browser, server.origin)
+        page.drop(store(payload))
+        [address] = page.until_arrived()
+        complaints = page.complaints()
+        page.close()
+
+        assert sha256(fetch(address).body) == payload.sha256
+    assert address.startswith(f"http://127.0.0.1:{urlsplit(address).port}/out/")
+    assert complaints == []
+
+
+def test_a_server_that_misnames_itself_is_noticed(
+    browser: Driver, server: ServerProcess, store: Store
+) -> None:
+    """An upload whose address has another origin than the page's: it says what the operator has to do."""
+    page = Page(browser, server.origin, headers={"X-Forwarded-Host": "inner.test"})
+    page.drop(store(Payload(size=10, seed=84)))
+    page.until_said("where this page may not go")
+    page.until_said("--behind-proxy")
+    page.close()
 
 
 def test_what_is_cancelled_leaves_nothing(

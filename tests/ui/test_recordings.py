@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.interop.checks import methods
+from tests.interop.checks import methods, wait_for_offset
 from tests.support.faults import lose_response, reset_after
-from tests.support.server import ServerProcess
+from tests.support.server import ServerProcess, fetch
 from tests.ui.checks import digest_of
 from tests.ui.pages import Page, Recorded
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.interop.clients import Driver
     from tests.support.proxy import FaultProxy
 
+TUS = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
 PLAYER = "document.querySelector('#recent audio')"
 ON_SHELF = """new Promise((resolve, reject) => {
   const opening = indexedDB.open('tusd-py')
@@ -184,6 +185,27 @@ def sorted_by_part(names: list[str], addresses: list[str]) -> list[str]:
     """The addresses, that of the last part first."""
     found = dict(zip(names, addresses, strict=True))
     return [found[name] for name in sorted(names, key=lambda it: "part" in it, reverse=True)]
+
+
+def test_a_recording_that_was_ended_by_somebody_else_is_sent_anew(
+    page: Page, server: ServerProcess, proxy: FaultProxy
+) -> None:
+    """The upload is complete without what was recorded since: another one gets everything."""
+    begin(page)
+    hold(page)
+    proxy.wait(lambda it: any(request.method == "PATCH" for request in it.requests))
+    target = next(request.target for request in proxy.requests if request.method == "PATCH")
+    wait_for_offset(f"{server.origin}{target}", page.recorded()[0].size)
+    finish = {"Upload-Offset": f"{page.recorded()[0].size}", "Upload-Length": f"{page.recorded()[0].size}"}
+    ended = fetch(f"{server.origin}{target}", "PATCH", {**TUS, **finish}, b"")
+    page.click("Go on recording")
+    page.until_said("It is larger than the server")
+    page.click("Finish recording")
+    page.click("Try now")
+
+    check(page, server, page.until_arrived())
+    assert ended.status == 204
+    assert methods(proxy).count("POST") == 2
 
 
 def test_another_tab_leaves_a_recording_alone(page: Page, server: ServerProcess) -> None:

@@ -64,6 +64,22 @@ class InvalidConcatError(InvalidFieldError):
     """Upload-Concat is malformed or names something other than partial uploads of this server."""
 
 
+class InvalidMessageError(InvalidFieldError):
+    """What came over a live connection is not what its protocol has."""
+
+
+class FrameTooLargeError(UploadError):
+    """A message of a live connection is larger than it takes; `max_frame` in bytes."""
+
+    def __init__(self, max_frame: int) -> None:
+        super().__init__(f"larger than {max_frame} bytes")
+        self.max_frame = max_frame
+
+
+class UpgradeRequiredError(UploadError):
+    """The address speaks WebSocket alone, and the request is not its handshake."""
+
+
 class UnsupportedChecksumError(UploadError):
     """The checksum's algorithm is not offered; `offered` are those that are."""
 
@@ -252,6 +268,10 @@ class RecordCorruptError(StoreError):
 
 class NameTakenError(StoreError):
     """The public name belongs to another file; nothing was replaced."""
+
+
+class LiveProcessorError(TusdError):
+    """The operator's code that looks at a live upload failed or took too long; the bytes are kept."""
 
 
 @contextmanager

@@ -269,3 +269,16 @@ class Hook:
 
     async def pre_terminate(self, upload: Upload) -> None:
         """Before a termination asked for by a client."""
+
+
+class LiveProcessor(Protocol):
+    """Code of the operator's that looks at the bytes of a live upload while they arrive."""
+
+    def __call__(self, upload: Upload, chunks: AsyncIterator[bytes]) -> AsyncIterator[object]:
+        """Results for the client, each of them something that JSON can hold, whenever they are ready.
+
+        `chunks` are the bytes that are stored, in order and from `upload.offset` on; it ends when the
+        connection does. What is not taken holds the client up, and costs no byte. After an exception,
+        or too long a time over one chunk, it is called again for what comes behind that chunk.
+        """
+        ...

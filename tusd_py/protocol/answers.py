@@ -54,6 +54,16 @@ ANSWERS: dict[type[e.TusdError], Answer] = {
         403, "ERR_MODIFY_FINAL", _says("a final upload consists of its partials and takes no bytes")
     ),
     e.InvalidContentTypeError: Answer(415, "ERR_INVALID_CONTENT_TYPE", _field),
+    e.InvalidMessageError: Answer(400, "ERR_INVALID_MESSAGE", _field),
+    e.FrameTooLargeError: Answer(
+        413, "ERR_FRAME_TOO_LARGE", lambda x: f"a message may have {x.max_frame} bytes at most"
+    ),
+    e.UpgradeRequiredError: Answer(
+        426, "ERR_UPGRADE_REQUIRED", _says("this address speaks WebSocket (RFC 6455), version 13")
+    ),
+    e.LiveProcessorError: Answer(
+        500, "ERR_LIVE_PROCESSOR", _says("the processor failed; the bytes are kept, it goes on behind them")
+    ),
     e.UnsupportedVersionError: Answer(412, "ERR_UNSUPPORTED_VERSION", _version),
     e.UnsupportedExtensionError: Answer(
         400,

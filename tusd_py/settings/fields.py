@@ -45,10 +45,12 @@ from tusd_py.settings.kinds import (
     Size,
     Span,
     Switch,
+    Target,
     TlsMode,
     UrlPath,
     WholeSeconds,
 )
+from tusd_py.settings.paths import Page, find_conflict
 from tusd_py.stores.s3_parts import MAX_PART, MAX_PARTS
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ _s3 = partial(_setting, "S3 instead of the local disk")
 _limits = partial(_setting, "Limits")
 _features = partial(_setting, "Features")
 _cors = partial(_setting, "Browsers on other sites (CORS)")
+_live = partial(_setting, "Live audio")
 _cleaning = partial(_setting, "Expiration and cleaning up")
 _times = partial(_setting, "Times")
 _metrics = partial(_setting, "Metrics")
@@ -204,6 +207,22 @@ class Settings(BaseSettings):
         " checksums off.",
     )
 
+    disable_live: Switch = _live(
+        False, "Refuse WebSocket connections: nothing is uploaded while it is recorded but by PATCH."
+    )
+    live_path: PagePath = _live("/live", "Path under which WebSocket connections are taken.")
+    live_max_frame: ChunkSize = _live(
+        ByteSize(MIB), "Largest message that a live connection may bring. A larger one ends it."
+    )
+    live_chunk_size: ChunkSize = _live(
+        ByteSize(4096), "Piece in which a live processor is given what a message brings."
+    )
+    live_processor: Target = _live(
+        None,
+        "Code that is given the bytes of live uploads while they arrive, and whose results go back to the"
+        " client: package.module:callable.",
+    )
+
     expire_after: Lifespan = _cleaning(
         None,
         "How long an upload may stay unfinished. Then it is refused with 410, and its bytes are removed. A"
@@ -315,38 +334,15 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_paths_apart(self) -> Self:
-        if self.public_path == "/":
-            raise _conflict(
-                "public_path", "'/' would hide every other address; give a path such as /uploads/"
-            )
-        # A base path of "/" is told apart: what is served under a path of its own goes before uploads.
-        if self.public_path == self.base_path or (
-            self.base_path != "/" and self.public_path.startswith(self.base_path)
-        ):
-            raise _conflict(
-                "public_path",
-                f"{self.public_path!r} lies within base_path {self.base_path!r}; two separate paths are"
-                " needed, such as /files/ and /uploads/",
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _check_metrics_apart(self) -> Self:
-        if not self.expose_metrics:
-            return self
-        path = f"{self.metrics_path}/"
-        for name in ("base_path", "public_path"):
-            taken: str = getattr(self, name)
-            if taken != "/" and path.startswith(taken):
-                raise _conflict(
-                    "metrics_path",
-                    f"{self.metrics_path!r} lies within {name} {taken!r}; a path of its own is needed,"
-                    " such as /metrics",
-                )
-        if self.metrics_path in {"/healthz", "/readyz"}:
-            raise _conflict(
-                "metrics_path", f"{self.metrics_path!r} is a health check; give a path such as /metrics"
-            )
+        served = {"metrics_path": self.expose_metrics, "live_path": not self.disable_live}
+        pages = [
+            Page(field=name, path=getattr(self, name), usual=type(self).model_fields[name].default)
+            for name, is_served in served.items()
+            if is_served
+        ]
+        conflict = find_conflict(self.base_path, self.public_path, pages)
+        if conflict:
+            raise _conflict(conflict.field, conflict.problem)
         return self
 
 

@@ -38,6 +38,7 @@ _DURATION = re.compile(rf"(?:{_DURATION_PART.pattern})+")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _SIZE = re.compile(r"[0-9]+\s*b?|[0-9]+(?:\.[0-9]+)?\s*[kmgtpe](?:i?b)?", re.IGNORECASE)
 _URL_PATH = re.compile(r"/|(?:/(?!\.{1,2}/)[A-Za-z0-9._~-]+)+/")
+_TARGET = re.compile(r"[A-Za-z0-9_.]+:[A-Za-z0-9_.]+")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
@@ -136,6 +137,12 @@ def _check_names(names: tuple[str, ...]) -> tuple[str, ...]:
     if not all(_TOKEN.fullmatch(name) for name in names):
         raise ValueError("not a list of names")
     return names
+
+
+def _check_target(value: str | None) -> str | None:
+    if value is not None and not _TARGET.fullmatch(value):
+        raise ValueError("not a name of code")
+    return value
 
 
 def _check_algorithms(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -293,6 +300,12 @@ Names = Annotated[
     BeforeValidator(_split_names),
     AfterValidator(_check_names),
     Kind(metavar="NAMES", accepted="a list of names separated by commas", format=_format_names),
+]
+Target = Annotated[
+    str | None,
+    BeforeValidator(_empty_to_none),
+    AfterValidator(_check_target),
+    Kind(metavar="NAME", accepted="the name of code, as package.module:callable", format=_format_path),
 ]
 Algorithms = Annotated[
     tuple[str, ...],

@@ -13,12 +13,15 @@ from tusd_py.web.page import ADDRESS, ASSETS, Facts, Page
 from tusd_py.web.uploads import PublishedEndpoint, UploadEndpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiohttp.typedefs import Handler, Middleware
 
     from tusd_py.engine.uploads import UploadEngine
     from tusd_py.protocol.cors import CorsPolicy
     from tusd_py.protocol.heads import Urls
     from tusd_py.protocol.tus1 import Tus1
+    from tusd_py.web.live import LiveEndpoint
     from tusd_py.web.metrics import Monitoring
 
 _LIVE, _READY = "/healthz", "/readyz"
@@ -32,10 +35,14 @@ def make_application(
     cors: CorsPolicy | None,
     network_timeout: float,
     behind_proxy: bool,
+    live: Mapping[str, LiveEndpoint] | None = None,
     monitoring: Monitoring | None = None,
     ui: bool = False,
 ) -> web.Application:
-    """The upload endpoint, finished files, health, metrics and, with `ui`, the page. Times in seconds."""
+    """Uploads, finished files, live connections (by path), health, metrics and, with `ui`, the page.
+
+    Times in seconds.
+    """
     guards = [middleware.guard_origin(cors, dialect)] if cors else []
     measuring = [_measure(monitoring)] if monitoring else []
     app = web.Application(
@@ -54,6 +61,8 @@ def make_application(
     app.router.add_get(_READY, health.ready)
     if monitoring:
         app.router.add_get(monitoring.path, monitoring.handle)
+    for path, endpoint in (live or {}).items():
+        _route(app, f"{path.rstrip('/')}{{slash:/?}}", endpoint.handle)
     if dialect.download:
         published = PublishedEndpoint(engine, dialect)
         _route(app, f"{urls.public}{{name:[^/]+}}", published.handle)

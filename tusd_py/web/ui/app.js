@@ -132,10 +132,10 @@ async function takeChosen() {
 
 /** Files of earlier visits: they go on once they are chosen again. */
 async function findUnfinished() {
-  for (const entry of await history.unfinished()) {
+  for (const entry of await history.unfinished(facts.endpoint)) {
     const { urlStorageKey: key, uploadUrl: url, size, metadata, creationTime } = entry
     claim(url).then(async () => {
-      if (!(await history.isUnfinished(key))) return release(url) // another tab has finished it
+      if (!(await history.isNoted(key))) return release(url) // another tab has finished it
       const { filename: name, filetype: type } = metadata
       const transfer = new Transfer({ name, type, size, url, key, at: Date.parse(creationTime) })
       show(transfer)

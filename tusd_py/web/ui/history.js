@@ -6,7 +6,7 @@ const LONGEST = 50
 function read(text) {
   try {
     const found = JSON.parse(text)
-    return Array.isArray(found) ? found : []
+    return Array.isArray(found) ? found.filter((it) => typeof it?.name === 'string') : []
   } catch {
     return []
   }
@@ -35,15 +35,15 @@ export const forgetAll = () => write([])
 
 const urls = () => window.tus.defaultOptions.urlStorage
 
-/** Files that were begun and are not finished, as tus-js-client has noted them. */
-export async function unfinished() {
+/** Files that were begun here and are not finished, as tus-js-client has noted them; not those of other pages. */
+export async function unfinished(endpoint) {
   const found = await urls().findAllUploads()
-  return found.filter((it) => it.uploadUrl)
+  return found.filter((it) => it.uploadUrl && it.metadata?.filename && it.urlStorageKey.includes(`-${endpoint}::`))
 }
 
 /** Whether it is still noted. */
-export async function isUnfinished(key) {
-  return (await unfinished()).some((it) => it.urlStorageKey === key)
+export async function isNoted(key) {
+  return (await urls().findAllUploads()).some((it) => it.urlStorageKey === key)
 }
 
 /** The keys under which the same file was begun before. */

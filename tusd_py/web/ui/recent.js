@@ -10,7 +10,7 @@ const ICONS = { audio: 'mic', video: 'film' }
 
 /** The address, if it is one that a link may lead to. */
 function safe(address) {
-  if (!address) return null
+  if (!address || !URL.canParse(address, document.baseURI)) return null
   const url = new URL(address, document.baseURI)
   return ['http:', 'https:'].includes(url.protocol) ? url.href : null
 }

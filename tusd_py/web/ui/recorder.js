@@ -41,9 +41,14 @@ function nameOf(at, number, suffix) {
   return `Recording ${day} ${clock}${number > 1 ? `, part ${number}` : ''}.${suffix}`
 }
 
+/** Stop it, unless it has stopped by itself: that happens when a microphone is unplugged. */
+function end(recorder) {
+  if (recorder.state !== 'inactive') recorder.stop()
+}
+
 /** One file of a recording: kept on the shelf piece by piece, and only then given to the upload. */
 export class Part {
-  isKept = true // false once the browser could not store a piece: then it is in memory alone
+  isKept = true // false once the browser could not store a piece: what follows is in memory alone
   #count = 0
   #writing = Promise.resolve()
   #discarded = false
@@ -75,23 +80,26 @@ export class Part {
   /** Note where it is being sent. */
   learn(url) {
     this.record.url = url
-    if (this.isKept) this.#then(() => shelf.save(this.record))
+    this.#then(() => shelf.save(this.record))
   }
 
   /** It has arrived, or nobody wants it. */
   discard() {
-    this.#then(() => shelf.remove(this.record.id))
-    this.#writing.then(() => {
-      this.#discarded = true
-      release(this.record.id)
-    })
+    const { id } = this.record
+    this.#writing = this.#writing
+      .then(() => shelf.remove(id))
+      .catch(() => {}) // nothing was kept, or the next visit meets it again
+      .then(() => {
+        this.#discarded = true
+        release(id)
+      })
   }
 
   #then(store, after = () => {}) {
     this.#writing = this.#writing.then(async () => {
       if (this.#discarded) return
       try {
-        await store?.()
+        if (this.isKept) await store?.() // behind a gap nothing is of use
       } catch {
         this.isKept = false
       }
@@ -144,7 +152,7 @@ export class Recorder extends EventTarget {
 
   stop() {
     if (this.state === 'idle') return
-    this.#recorder.stop()
+    end(this.#recorder)
     for (const track of this.stream.getTracks()) track.stop()
     this.stream = null
     this.#enter('idle')
@@ -181,7 +189,7 @@ export class Recorder extends EventTarget {
     const last = this.#recorder
     this.#before += this.#partTime
     this.#begin()
-    last.stop()
+    end(last)
   }
 
   #begin() {
@@ -203,6 +211,7 @@ export class Recorder extends EventTarget {
       }
     })
     recorder.addEventListener('stop', () => part.end())
+    recorder.addEventListener('error', () => this.stop())
     this.#recorder = recorder
     this.part = part
     recorder.start(SLICE)

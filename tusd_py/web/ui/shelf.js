@@ -45,10 +45,10 @@ export const append = (recording, index, blob) =>
     pieces.put({ recording: recording.id, index, blob })
   })
 
-/** Its pieces, in order. */
+/** Its pieces, in order, up to the first that is missing. */
 export async function load(id) {
   const found = await transact('readonly', (_, pieces) => pieces.getAll(piecesOf(id)))
-  return found.map((piece) => piece.blob)
+  return found.filter((piece, place) => piece.index === place).map((piece) => piece.blob)
 }
 
 export const remove = (id) =>

@@ -137,6 +137,12 @@ export class Transfer extends EventTarget {
 
   #finish(address) {
     this.#stop()
+    if (this.pieces && this.accepted < this.size) {
+      // Finished, but not by us, and without the end of what was recorded: nothing of that may be forgotten.
+      release(this.url)
+      Object.assign(this, { url: null, sent: 0, accepted: 0, restarted: true })
+      return this.start()
+    }
     this.sent = this.accepted = this.size
     this.address = address
     if (this.url) release(this.url)
