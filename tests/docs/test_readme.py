@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from tusd_py.web.connection import Runner
 
-_MAKE = re.compile(r"(?:^|`)make ([a-z-]+)", re.MULTILINE)
-_SERVE = re.compile(r"(?:tusd-py serve|ARGS=\"|^  tusd-py)([^\n`]*)", re.MULTILINE)
+_MAKE = re.compile(r"(?:^|`)make ([a-z0-9-]+)", re.MULTILINE)
+_SERVE = re.compile(r"(?:tusd-py serve|make run ARGS=\"|^  tusd-py)([^\n`]*)", re.MULTILINE)
 _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 _CREATION = {"Tus-Resumable": "1.0.0", "Upload-Length": "5"}
 
@@ -30,7 +30,7 @@ _CREATION = {"Tus-Resumable": "1.0.0", "Upload-Length": "5"}
 @pytest.mark.parametrize("name", documents())
 def test_make_has_the_targets_that_are_named(name: str) -> None:
     """`make TARGET` in a document is a target of the Makefile."""
-    targets = re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE)
+    targets = re.findall(r"^([a-z0-9-]+):", read("Makefile"), re.MULTILINE)
 
     assert set(_MAKE.findall(read(name))) <= set(targets)
 
