@@ -93,6 +93,7 @@ def create_app(
         monitoring=_monitoring(settings, engine, metrics, free_space) if metrics else None,
         ui=settings.ui,
         live=_live(settings, engine, urls, dialect),
+        media=_media_sources(settings),
     )
     app[ENGINE] = engine
     app[_SETTINGS] = settings
@@ -242,6 +243,13 @@ def _now() -> datetime:
 
 def _span(seconds: float | None) -> timedelta | None:
     return timedelta(seconds=seconds) if seconds else None
+
+
+def _media_sources(settings: Settings) -> tuple[str, ...]:
+    """Where browsers are sent for finished files, as a policy names it: boto3 chooses the very host."""
+    if settings.s3_bucket is None or settings.s3_serve != "redirect":
+        return ()
+    return ("http:", "https:") if (settings.s3_endpoint or "").startswith("http:") else ("https:",)
 
 
 def _cors_policy(settings: Settings) -> CorsPolicy:

@@ -6,14 +6,19 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from aiohttp import web
 
 from tests.support.server import ServerProcess, fetch, head
 from tests.wire.tus import CHUNK_TYPE, Tus
-from tusd_py.web.page import ASSETS, FOLDER
+from tusd_py.web.heads import head_reader
+from tusd_py.web.middleware import identify
+from tusd_py.web.page import ASSETS, FOLDER, Facts, Page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from pytest_aiohttp.plugin import AiohttpClient
 
     from tests.support.server import Answer
 
@@ -87,6 +92,21 @@ def test_the_policy_allows_what_the_page_needs_and_nothing_else(server: ServerPr
         assert policy.pop(name) == "'self'"
     assert policy == dict.fromkeys(("base-uri", "form-action", "frame-ancestors"), "'none'")
     assert fields["referrer-policy"] == "no-referrer"
+
+
+async def test_files_that_are_served_elsewhere_may_be_shown(aiohttp_client: AiohttpClient) -> None:
+    """W3C CSP: pictures and sounds, and nothing else, may come from where the server sends the browser."""
+    facts = Facts(
+        endpoint="/files/", published="/uploads/", max_size=None, termination=True, media=("https:",)
+    )
+    page = Page(facts)
+    app = web.Application(middlewares=[identify(head_reader(behind_proxy=False))])
+    app.on_startup.append(page.load)
+    app.router.add_get("/", page.show)
+    answer = await (await aiohttp_client(app)).get("/")
+    policy = dict(part.split(" ", 1) for part in answer.headers["Content-Security-Policy"].split("; "))
+
+    assert [name for name, value in policy.items() if "https:" in value] == ["img-src", "media-src"]
 
 
 def test_the_page_has_no_script_or_style_of_its_own_in_its_text(server: ServerProcess) -> None:

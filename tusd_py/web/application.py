@@ -38,6 +38,7 @@ def make_application(
     live: Mapping[str, LiveEndpoint] | None = None,
     monitoring: Monitoring | None = None,
     ui: bool = False,
+    media: tuple[str, ...] = (),
 ) -> web.Application:
     """Uploads, finished files, live connections (by path), health, metrics and, with `ui`, the page.
 
@@ -68,7 +69,7 @@ def make_application(
         _route(app, f"{urls.public}{{name:[^/]+}}", published.handle)
     uploads = UploadEndpoint(engine, dialect, network_timeout=network_timeout)
     if ui:
-        _add_page(app, urls, dialect, uploads.handle)
+        _add_page(app, urls, dialect, media, uploads.handle)
     if urls.base != "/":
         _route(app, urls.base.rstrip("/"), uploads.handle)
     _route(app, f"{urls.base}{{upload_id:.*}}", uploads.handle)
@@ -79,12 +80,15 @@ def _measure(monitoring: Monitoring) -> Middleware:
     return middleware.measure(monitoring.meter, {_LIVE, _READY, monitoring.path})
 
 
-def _add_page(app: web.Application, urls: Urls, dialect: Tus1, uploads: Handler) -> None:
+def _add_page(
+    app: web.Application, urls: Urls, dialect: Tus1, media: tuple[str, ...], uploads: Handler
+) -> None:
     facts = Facts(
         endpoint=urls.base,
         published=urls.public if dialect.download else None,
         max_size=dialect.max_size,
         termination=dialect.termination,
+        media=media,
     )
     page = Page(facts, uploads=uploads if urls.base == ADDRESS else None)
     app.on_startup.append(page.load)

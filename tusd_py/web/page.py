@@ -75,12 +75,16 @@ LIBRARY: Final = Library(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What the page is told of this server. Sizes in bytes; `published` is None where nothing is served."""
+    """What the page is told of this server. Sizes in bytes; `published` is None where nothing is served.
+
+    `media` are sources (W3C CSP), besides this server, that finished files may come from.
+    """
 
     endpoint: str
     published: str | None
     max_size: int | None
     termination: bool
+    media: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +149,7 @@ def _prepare(found: Mapping[str, bytes], facts: Facts) -> dict[str, _File]:
     is_local = LIBRARY.is_in(found.get(LIBRARY.name, b""))
     files = {name: _file(name, content) for name, content in found.items()}
     page = _render(found["index.html"].decode(), facts, is_local=is_local)
-    files["index.html"] = _file("index.html", page, **_page_fields(is_local=is_local))
+    files["index.html"] = _file("index.html", page, **_page_fields(facts, is_local=is_local))
     return files
 
 
@@ -179,16 +183,17 @@ def _render(template: str, facts: Facts, *, is_local: bool) -> bytes:
     return Template(template).substitute({key: escape(value) for key, value in values.items()}).encode()
 
 
-def _page_fields(*, is_local: bool) -> dict[str, str]:
+def _page_fields(facts: Facts, *, is_local: bool) -> dict[str, str]:
     scripts = "'self'" if is_local else f"'self' {LIBRARY.address}"
+    media = " ".join(("'self'", *facts.media))
     return {
         "Content-Security-Policy": "; ".join(
             (
                 "default-src 'none'",
                 f"script-src {scripts}",
                 "style-src 'self'",
-                "img-src 'self'",
-                "media-src 'self'",
+                f"img-src {media}",
+                f"media-src {media}",
                 "connect-src 'self'",
                 "base-uri 'none'",
                 "form-action 'none'",
