@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.live import connecting
 from tests.support.payload import Payload, sha256
 from tests.wire.tus import CHUNK_TYPE, Tus, path_of
 
@@ -250,3 +252,27 @@ def test_a_checksum_behind_the_body_does_not_pass(fleet: Fleet) -> None:
     assert answer.status == 400
     assert answer.body.startswith(b"ERR_INVALID_CHECKSUM: ")
     assert tus.offset(path) == 0
+
+
+async def test_a_live_connection_passes_and_comes_back_to_its_upload(fleet: Fleet) -> None:
+    """A WebSocket goes through; with the upload's id it goes where all about that upload goes."""
+    recording = PAYLOAD.data[:100_000]
+    async with connecting(fleet.nginx.origin) as live:
+        upload = (await live.greet())["file_uuid"]
+        await live.send(recording[:60_000])
+        await live.stored(60_000)
+    home = await asyncio.to_thread(fleet.home_of, f"/files/{upload}")
+    before = await asyncio.to_thread(fleet.counts, REQUESTS % "GET")
+    async with connecting(fleet.nginx.origin, {"id": upload, "offset": 60_000}) as live:
+        greeting = await live.greet()
+        await live.send(recording[60_000:])
+        finished = await live.finish()
+        await live.end()
+    after = await asyncio.to_thread(fleet.until, REQUESTS % "GET", lambda now: sum(now) > sum(before))
+
+    assert greeting["offset"] == 60_000
+    assert [server for server, was, now in zip(fleet.servers, before, after, strict=True) if now > was] == [
+        home
+    ]
+    file = await asyncio.to_thread(fleet.tus.ask, "GET", finished["static_url"])
+    assert sha256(file.body) == sha256(recording)
