@@ -16,6 +16,8 @@ INSTALLED := $(VENV)/.installed
 SEAWEEDFS := $(VENV)/.seaweedfs
 CLIENTS := tests/interop
 CLIENTS_INSTALLED := $(CLIENTS)/node_modules/.package-lock.json
+HOOK := examples/nextjs-hook
+HOOK_INSTALLED := $(HOOK)/node_modules/.package-lock.json
 # tus-js-client for the server's page: never committed, pinned in tusd_py/web/page.py.
 UI_LIBRARY := tusd_py/web/ui/vendor/tus.min.js
 CHROMIUM ?= chromium
@@ -41,11 +43,11 @@ run: $(INSTALLED) ## Serve uploads on port 8080, kept in storage/
 	@exec $(BIN)/tusd-py serve $(ARGS)
 
 .PHONY: test
-test: $(INSTALLED) $(SEAWEEDFS) $(CLIENTS_INSTALLED) $(UI_LIBRARY) ## Run the tests, but for the slow ones
+test: $(INSTALLED) $(SEAWEEDFS) $(CLIENTS_INSTALLED) $(HOOK_INSTALLED) $(UI_LIBRARY) ## Run the tests, but for the slow ones
 	$(PYTEST) -m 'not slow' $(ARGS)
 
 .PHONY: test-slow
-test-slow: $(INSTALLED) $(SEAWEEDFS) $(CLIENTS_INSTALLED) $(UI_LIBRARY) ## Run the tests that take minutes
+test-slow: $(INSTALLED) $(SEAWEEDFS) $(CLIENTS_INSTALLED) $(HOOK_INSTALLED) $(UI_LIBRARY) ## Run the tests that take minutes
 	$(PYTEST) -m slow $(ARGS)
 
 .PHONY: check
@@ -64,7 +66,7 @@ fmt: $(INSTALLED) ## Format the code and repair what can be repaired
 	$(BIN)/ruff format
 
 .PHONY: coverage
-coverage: $(INSTALLED) $(SEAWEEDFS) $(CLIENTS_INSTALLED) $(UI_LIBRARY) ## Run the tests and show what they miss (htmlcov/)
+coverage: $(INSTALLED) $(SEAWEEDFS) $(CLIENTS_INSTALLED) $(HOOK_INSTALLED) $(UI_LIBRARY) ## Run the tests and show what they miss (htmlcov/)
 	$(PYTEST) -m 'not slow' --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
 
 .PHONY: bench-s3
@@ -89,7 +91,8 @@ freeze: $(INSTALLED) $(SEAWEEDFS) ## Write the versions in .venv into constraint
 
 .PHONY: clean
 clean: ## Remove what can be made again; uploads in storage/ stay
-	rm -rf $(VENV) $(CLIENTS)/node_modules $(BENCH_S3)/node_modules $(dir $(UI_LIBRARY)) build dist htmlcov .coverage *.egg-info
+	rm -rf $(VENV) $(CLIENTS)/node_modules $(HOOK)/node_modules $(BENCH_S3)/node_modules $(dir $(UI_LIBRARY))
+	rm -rf build dist htmlcov .coverage *.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find tusd_py tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -107,6 +110,10 @@ $(SEAWEEDFS): $(INSTALLED)
 
 $(CLIENTS_INSTALLED): $(CLIENTS)/package.json $(CLIENTS)/package-lock.json | tools
 	npm ci --prefix $(CLIENTS) --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(HOOK_INSTALLED): $(HOOK)/package.json $(HOOK)/package-lock.json | tools
+	npm ci --prefix $(HOOK) --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # The file has to be the one that the page's integrity attribute names, wherever npm has it from.
