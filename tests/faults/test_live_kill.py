@@ -77,7 +77,9 @@ async def test_a_killed_server_loses_nothing_it_acknowledged(
 ) -> None:
     """Four times kill -9 under three connections: restart, come back, go on; each file is right at last."""
     source = random.Random(seed)
-    with ServerProcess(tmp_path / "store", "--durability", durability) as server:
+    with ServerProcess(
+        tmp_path / "store", "--durability", durability, "--network-timeout", "60s"
+    ) as server:
         recordings = [
             Recording(
                 data=make_bytes(SIZE, seed=100 * seed + number), source=random.Random(source.random())

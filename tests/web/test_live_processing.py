@@ -147,8 +147,8 @@ async def test_a_processor_that_has_seen_enough_gets_no_more() -> None:
 
 
 @pytest.mark.parametrize("takes", [True, False])
-async def test_a_processor_that_hangs_is_given_up_for_a_piece(takes: bool) -> None:
-    """Whether it hangs over a piece or takes none: after its time it is called again for the next one."""
+async def test_a_processor_that_hangs_is_given_up(takes: bool) -> None:
+    """Over a piece, or before it takes one: it would hold up its client for as long again and again."""
     given: Given = []
 
     async def hanging(upload: Upload, chunks: AsyncIterator[bytes]) -> AsyncIterator[object]:
@@ -159,9 +159,27 @@ async def test_a_processor_that_hangs_is_given_up_for_a_piece(takes: bool) -> No
 
     stage = Stage(hanging, patience=0.001)
     said = await stage.run(b"abcdefgh", b"ij")
+    stage.processing.feed(b"klmno")
 
-    assert given == ([(100, b"abcd"), (104, b"efgh"), (108, b"ij")] if takes else [])
-    assert (stage.news.processed, "error" in said[-1]) == (3, True)
+    assert given == ([(100, b"abcd")] if takes else [])
+    assert [message["error"]["code"] for message in said if "error" in message] == ["ERR_LIVE_PROCESSOR"]
+    assert (stage.news.processed, stage.processing.has_room()) == (5, True)
+
+
+async def test_a_timeout_of_the_processor_s_own_is_a_failure_like_others() -> None:
+    """It was not us who lost patience, so it is called again."""
+    given: Given = []
+
+    async def impatient(upload: Upload, chunks: AsyncIterator[bytes]) -> AsyncIterator[object]:
+        async for chunk in chunks:
+            given.append((upload.offset, chunk))
+            async with asyncio.timeout(0):
+                await asyncio.Event().wait()
+            yield None
+
+    await Stage(impatient).run(b"abcdefgh")
+
+    assert given == [(100, b"abcd"), (104, b"efgh")]
 
 
 async def test_a_processor_has_all_the_time_when_nothing_is_asked_of_it() -> None:

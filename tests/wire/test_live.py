@@ -21,7 +21,7 @@ from tests.support.live import (
 )
 from tests.support.payload import make_bytes, sha256
 from tests.support.server import ServerProcess, fetch, head
-from tests.wire.conftest import check_no_traceback
+from tests.wire.conftest import KINDS, check_no_traceback
 from tests.wire.tus import UNKNOWN
 
 if TYPE_CHECKING:
@@ -30,6 +30,17 @@ if TYPE_CHECKING:
 
 DATA = make_bytes(200_000, seed=56)
 FRAMES = [DATA[start : start + 9_999] for start in range(0, len(DATA), 9_999)]
+
+
+@pytest.fixture(scope="module", params=list(KINDS.values()), ids=list(KINDS))
+def any_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
+    """A server on every event loop and with every parser there is; it is patient."""
+    flags, environment = request.param
+    folder = tmp_path_factory.mktemp("kinds") / "store"
+    with ServerProcess(folder, "--network-timeout", "60s", *flags, environment=environment) as process:
+        yield process
 
 
 async def test_frames_become_a_file(any_server: ServerProcess) -> None:
@@ -59,9 +70,9 @@ async def test_frames_become_a_file(any_server: ServerProcess) -> None:
     assert head(greeting["url"]).headers["upload-length"] == str(len(DATA))
 
 
-async def test_every_acknowledgement_counts_what_is_stored(server: ServerProcess) -> None:
+async def test_every_acknowledgement_counts_what_is_stored(open_server: ServerProcess) -> None:
     """No offset is told that HEAD does not know; pieces are counted in chunks of 4096 bytes."""
-    async with connecting(server.origin) as client:
+    async with connecting(open_server.origin) as client:
         url = (await client.greet())["url"]
         sent = pieces = 0
         for frame in FRAMES:
@@ -73,16 +84,16 @@ async def test_every_acknowledgement_counts_what_is_stored(server: ServerProcess
             assert client.said[-1] == {"offset": sent, "chunks_processed": pieces}
 
 
-async def test_who_does_not_wait_for_the_greeting_loses_nothing(server: ServerProcess) -> None:
+async def test_who_does_not_wait_for_the_greeting_loses_nothing(open_server: ServerProcess) -> None:
     """A new upload begins at 0, so frames may come, and even the end, before a word was heard."""
-    async with connecting(server.origin) as client:
+    async with connecting(open_server.origin) as client:
         await client.send(*FRAMES)
         await client.socket.send_json({"complete": True})
         greeting = await client.greet()
         result = await client.result()
 
     assert result["offset"] == len(DATA)
-    assert published_digest(server, greeting["url"]) == sha256(DATA)
+    assert published_digest(open_server, greeting["url"]) == sha256(DATA)
 
 
 @pytest.mark.parametrize(
@@ -94,23 +105,23 @@ async def test_who_does_not_wait_for_the_greeting_loses_nothing(server: ServerPr
     ],
 )
 async def test_the_client_says_what_it_records(
-    server: ServerProcess, query: dict[str, str], suffix: str, content_type: str
+    open_server: ServerProcess, query: dict[str, str], suffix: str, content_type: str
 ) -> None:
     """In the query; the file is served as what it was said to be."""
-    async with connecting(server.origin, query) as client:
+    async with connecting(open_server.origin, query) as client:
         await client.send(b"sound")
         result = await client.finish()
 
     assert result["file_key"] == result["file_uuid"] + suffix
-    assert fetch(server.origin + result["static_url"]).headers["content-type"] == content_type
+    assert fetch(open_server.origin + result["static_url"]).headers["content-type"] == content_type
 
 
-async def test_an_empty_recording_is_a_file_of_no_bytes(server: ServerProcess) -> None:
+async def test_an_empty_recording_is_a_file_of_no_bytes(open_server: ServerProcess) -> None:
     """Who completes without a byte has completed."""
-    async with connecting(server.origin) as client:
+    async with connecting(open_server.origin) as client:
         result = await client.finish()
 
-    assert server.published(result["file_uuid"]).read_bytes() == b""
+    assert open_server.published(result["file_uuid"]).read_bytes() == b""
 
 
 async def test_frames_in_fragments_are_put_together(any_server: ServerProcess) -> None:
@@ -130,9 +141,9 @@ async def test_frames_in_fragments_are_put_together(any_server: ServerProcess) -
     assert b"\x8a\x0eare you there?" in said  # the pong
 
 
-async def test_an_empty_frame_shows_that_the_client_is_there(server: ServerProcess) -> None:
+async def test_an_empty_frame_shows_that_the_client_is_there(open_server: ServerProcess) -> None:
     """It is answered with how far everything is, and changes nothing."""
-    async with connecting(server.origin) as client:
+    async with connecting(open_server.origin) as client:
         await client.greet()
         await client.send(b"")
         answers = [await client.hear()]
@@ -158,24 +169,24 @@ OPENINGS: list[tuple[dict[str, str | int], str]] = [
 
 @pytest.mark.parametrize(("query", "code"), OPENINGS)
 async def test_an_opening_that_is_wrong_is_explained(
-    server: ServerProcess, query: dict[str, str | int], code: str
+    open_server: ServerProcess, query: dict[str, str | int], code: str
 ) -> None:
     """In JSON, then the connection is closed with 1008; nothing is put on record."""
-    before = sorted((server.upload_dir / "incoming").iterdir())
-    async with connecting(server.origin, query) as client:
+    before = sorted((open_server.upload_dir / "incoming").iterdir())
+    async with connecting(open_server.origin, query) as client:
         refusal = await client.refusal()
 
     assert refusal == (code, 1008)
     assert len(client.said) == 1
-    assert sorted((server.upload_dir / "incoming").iterdir()) == before
+    assert sorted((open_server.upload_dir / "incoming").iterdir()) == before
 
 
 @pytest.mark.parametrize(
     "text", ["complete", "[]", "{}", '{"complete": false}', '{"bytes": 3}', '{"offset": "3"}', "x" * 5000]
 )
-async def test_a_message_that_is_wrong_is_explained(server: ServerProcess, text: str) -> None:
+async def test_a_message_that_is_wrong_is_explained(open_server: ServerProcess, text: str) -> None:
     """The connection is closed with 1008; what came before it is stored, and told."""
-    async with connecting(server.origin) as client:
+    async with connecting(open_server.origin) as client:
         url = (await client.greet())["url"]
         await client.send(b"abc")
         await client.socket.send_str(text)
@@ -217,10 +228,10 @@ async def test_a_frame_that_is_none_is_explained(any_server: ServerProcess, brok
     ],
 )
 def test_what_is_no_handshake_is_refused(
-    server: ServerProcess, method: str, fields: dict[str, str], status: int, code: str
+    open_server: ServerProcess, method: str, fields: dict[str, str], status: int, code: str
 ) -> None:
     """RFC 6455, 4.2.1: a GET that asks for version 13 with a key; the refusal says so."""
-    answer = fetch(server.origin + "/live", method, fields)
+    answer = fetch(open_server.origin + "/live", method, fields)
 
     assert (answer.status, answer.body.partition(b":")[0].decode()) == (status, code)
     assert (answer.headers.get("sec-websocket-version") == "13") is (status == 426)

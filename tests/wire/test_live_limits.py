@@ -78,13 +78,12 @@ async def test_fragments_are_counted_together(small: ServerProcess) -> None:
     assert b"ERR_FRAME_TOO_LARGE" in said
 
 
-async def test_a_silent_client_is_told_to_come_again(tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_a_silent_client_is_told_to_come_again(tmp_path: Path) -> None:
     """After the network timeout, although it answers pings; what it sent is kept."""
-    folder = tmp_path_factory.mktemp("brisk") / "store"
-    with ServerProcess(folder, "--network-timeout", "300ms") as server:
+    with ServerProcess(tmp_path / "store", "--network-timeout", "2s") as server:
         async with connecting(server.origin) as client:
-            url = (await client.greet())["url"]
             await client.send(b"abc")
+            url = (await client.greet())["url"]
             refusal = await client.refusal()
         offset = offset_of(url)
 

@@ -26,7 +26,14 @@ DATA = make_bytes(30_000, seed=59)
 @contextmanager
 def processing(folder: Path, name: str, *flags: str) -> Iterator[ServerProcess]:
     """A server with this processor."""
-    chosen = ("--live-processor", f"tests.support.live_processors:{name}", "--live-chunk-size", "1KiB")
+    chosen = (
+        "--network-timeout",
+        "60s",
+        "--live-processor",
+        f"tests.support.live_processors:{name}",
+        "--live-chunk-size",
+        "1KiB",
+    )
     with ServerProcess(folder, *chosen, *flags) as server:
         yield server
 
@@ -96,19 +103,20 @@ async def test_a_processor_that_fails_costs_no_byte(tmp_path: Path) -> None:
 
 
 async def test_a_processor_that_hangs_costs_no_byte(tmp_path: Path) -> None:
-    """It is given up piece by piece after the network timeout; the file is there without it."""
-    with processing(tmp_path / "store", "nothing", "--network-timeout", "400ms") as server:
+    """Given up after the network timeout, it holds up no more, however much there is to come."""
+    data = make_bytes(3_000_000, seed=60)
+    with processing(tmp_path / "store", "nothing", "--network-timeout", "2s") as server:
         async with connecting(server.origin) as client:
             url = (await client.greet())["url"]
-            await client.send(DATA)
-            result = await client.finish()
-            answered_with = list(client.said)
-            client.socket._conn.transport.abort()  # type: ignore[union-attr]
+            for start in range(0, len(data), 50_000):
+                await client.send(data[start : start + 50_000])
+            await client.socket.send_json({"complete": True})
+            _, code = await client.end()
         digest = published_digest(server, url)
 
-    assert result["offset"] == len(DATA)
-    assert answered_with[-1] == result
-    assert digest == sha256(DATA)
+    errors = [message["error"]["code"] for message in client.said if "error" in message]
+    assert (errors, code) == (["ERR_LIVE_PROCESSOR"], 1000)
+    assert digest == sha256(data)
 
 
 @pytest.mark.parametrize(

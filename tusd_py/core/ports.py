@@ -278,7 +278,8 @@ class LiveProcessor(Protocol):
         """Results for the client, each of them something that JSON can hold, whenever they are ready.
 
         `chunks` are the bytes that are stored, in order and from `upload.offset` on; it ends when the
-        connection does. What is not taken holds the client up, and costs no byte. After an exception,
-        or too long a time over one chunk, it is called again for what comes behind that chunk.
+        connection does. What is not taken holds the client up, and costs no byte. After an exception it
+        is called again for what comes behind the chunk it had; after too long a time over one chunk,
+        and when it returns, not any more for this connection.
         """
         ...

@@ -13,6 +13,7 @@ from tusd_py.core.errors import (
     TusdError,
     UpgradeRequiredError,
 )
+from tusd_py.protocol.heads import ResponseHead
 from tusd_py.web.heads import write_head
 from tusd_py.web.keys import HEAD
 from tusd_py.web.live_session import Conditions, Session
@@ -62,7 +63,10 @@ class LiveEndpoint:
             if response.status == 426:  # RFC 9110, 15.5.22: it says to what.
                 response.headers.update(_INVITATION)
             return response
-        await socket.open()
+        try:
+            await socket.open()
+        except ConnectionError:  # it has left: nobody sees what is answered
+            return write_head(ResponseHead(status=400))
         session = Session(
             self._engine, self._conditions, socket, head, note_failure=partial(note_failure, request)
         )

@@ -27,8 +27,8 @@ log = structlog.get_logger(__name__)
 class Processing:
     """Cuts frames into sub-chunks of `chunk_size` bytes at most and has `processor` take them, in order.
 
-    Without a processor, and behind the end of one that has seen enough, they are counted. `patience` is
-    in seconds: how long it may think about one of them. `on_room` is called when it can take more again.
+    Without a processor, and behind the end of one, they are counted. `patience` is in seconds: how long
+    it may think about one of them. `on_room` is called when more can be taken again.
     """
 
     def __init__(
@@ -80,12 +80,15 @@ class Processing:
         """Have everything processed until `finish`; never fails."""
         while self._processor is not None and await self._is_more() and self._upload is not None:
             upload, self._taken = self._upload, 0
+            clock = self._clock = asyncio.timeout(self._patience)
             try:
-                async with asyncio.timeout(self._patience) as self._clock:
+                async with clock:
                     await self._process(self._processor, upload)
             except Exception as error:  # noqa: BLE001 - whatever the operator's code may raise
                 await asyncio.to_thread(_report, error, upload)
                 self._news.fail(LiveProcessorError())
+                if clock.expired():  # the next piece would take as long
+                    self._processor = None
             else:  # it wants no more
                 self._processor = None
             self._clock = None
@@ -145,7 +148,7 @@ class Processing:
                 self._news.acknowledge()
 
     def _go_past(self) -> None:
-        """Nobody comes back to what the processor left: one sub-chunk if it failed, all if it ended."""
+        """Nobody comes back to what the processor left: one sub-chunk if it failed, all if it is done."""
         self._come_back()
         while self._backlog and (self._processor is None or not self._taken):
             self._taken = 1

@@ -223,17 +223,20 @@ class Session:
 
     async def _next(self) -> WSMessage:
         """The next text or binary message. Raises TimeoutError when none comes."""
-        deadline = asyncio.get_running_loop().time() + self._conditions.idle_timeout
         try:
-            async with asyncio.timeout_at(deadline):
-                while (message := await self._socket.receive()).type is WSMsgType.PONG:
-                    pass
+            try:
+                return await self._hear(self._conditions.idle_timeout)
+            except TimeoutError:
+                return await self._hear(0)  # perhaps it came, and it was us who were late
         except WebSocketError as error:
             if error.code == WSCloseCode.MESSAGE_TOO_BIG:
                 raise FrameTooLargeError(self._conditions.max_frame) from None
-            raise InvalidMessageError(
-                "message", "it is not well-formed", "RFC 6455, text in UTF-8"
-            ) from None
+            raise InvalidMessageError("message", "it is not well-formed", "RFC 6455, UTF-8") from None
+
+    async def _hear(self, seconds: float) -> WSMessage:
+        async with asyncio.timeout(seconds):
+            while (message := await self._socket.receive()).type is WSMsgType.PONG:
+                pass
         return message
 
     async def _take(self, message: WSMessage, opening: live.Opening) -> bool:
@@ -274,9 +277,13 @@ class Session:
     async def _tell(self) -> None:
         try:
             async for message in self._news.messages():
-                await self._socket.send(message)
+                async with asyncio.timeout(self._conditions.idle_timeout):
+                    await self._socket.send(message)
         except ConnectionError:
             self._news.stop_listening()
+        except TimeoutError:  # it does not read
+            self._news.stop_listening()
+            self._body.cut(BodyEnd.TIMED_OUT)
 
     async def _ping(self) -> None:
         """Keep what lies between the client and us from forgetting the connection."""
