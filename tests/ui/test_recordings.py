@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tests.support.proxy import FaultProxy
 
 TUS = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
+MICROPHONE = "navigator.mediaDevices.getUserMedia"
 PLAYER = "document.querySelector('#recent audio')"
 ON_SHELF = """new Promise((resolve, reject) => {
   const opening = indexedDB.open('tusd-py')
@@ -206,6 +207,54 @@ def test_a_recording_that_was_ended_by_somebody_else_is_sent_anew(
     check(page, server, page.until_arrived())
     assert ended.status == 204
     assert methods(proxy).count("POST") == 2
+
+
+def test_a_browser_that_keeps_nothing_still_sends_everything(page: Page, server: ServerProcess) -> None:
+    """Out of quota, say: the recording is in memory alone, and the page says to leave it open."""
+    page.read(
+        "void (IDBDatabase.prototype.transaction ="
+        " () => { throw new DOMException('', 'QuotaExceededError') })"
+    )
+    begin(page)
+    page.until_said("This browser cannot keep it: leave the page open until it has arrived.")
+    page.until("window.recorded[0].pieces.length > 1")
+    page.click("Finish recording")
+    [address] = page.until_arrived()
+    [recorded] = page.recorded()
+
+    assert digest_of(server, address) == recorded.sha256
+
+
+def test_why_nothing_is_recorded_is_explained(page: Page) -> None:
+    """What the browser says in code the page says in words; nothing has begun, and one may try again."""
+    for error, said in {
+        "NotAllowedError": "The browser does not let this page use the microphone.",
+        "NotFoundError": "There is no microphone.",
+        "NotReadableError": "The microphone is in use by another program.",
+        "AbortError": "The microphone cannot be used.",
+    }.items():
+        page.read(f"void ({MICROPHONE} = () => Promise.reject(new DOMException('', '{error}')))")
+        page.click("Record audio")
+        page.until_said(said)
+
+    assert page.names() == []
+    assert page.focus() == "Record audio"
+
+
+def test_a_microphone_that_is_unplugged_ends_the_recording(page: Page, server: ServerProcess) -> None:
+    """What was recorded until then arrives."""
+    page.read(
+        f"const plain = {MICROPHONE}.bind(navigator.mediaDevices)\n"
+        f"void ({MICROPHONE} = async (wanted) => (window.heard = await plain(wanted)))"
+    )
+    begin(page)
+    page.read(
+        "const [track] = window.heard.getTracks()\n"
+        "track.stop(), void track.dispatchEvent(new Event('ended'))"
+    )
+
+    check(page, server, page.until_arrived())
+    assert page.read("document.getElementById('recording').hidden")
 
 
 def test_another_tab_leaves_a_recording_alone(page: Page, server: ServerProcess) -> None:

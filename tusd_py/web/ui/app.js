@@ -1,5 +1,6 @@
 // The page: what people do, and what becomes of it.
 
+import { stayAwake } from './awake.js'
 import { Card, showRunning } from './cards.js'
 import { claim, release } from './claims.js'
 import { announce, ask, find, say } from './dom.js'
@@ -112,6 +113,14 @@ async function addFiles(files) {
   }
 }
 
+/** What a browser drops of a folder cannot be read. */
+async function takeDropped({ files, items }) {
+  const isFolder = [...items].filter((it) => it.kind === 'file').map((it) => it.webkitGetAsEntry?.()?.isDirectory)
+  const plain = [...files].filter((_, place) => !isFolder[place])
+  await addFiles(plain)
+  if (plain.length < files.length) complain('A folder cannot be sent as it is: drop the files in it.')
+}
+
 let wanted = null // the transfer that a file is being chosen for
 
 function chooseFor(transfer) {
@@ -183,10 +192,20 @@ function drawRecorder() {
   say(find('hold').querySelector('span'), isHeld ? 'Go on recording' : 'Pause recording')
   find('hold').querySelector('use').setAttribute('href', isHeld ? '#i-mic' : '#i-pause')
   if (isIdle) meter.stop()
+  stayAwake(!isIdle)
   if (hadFocus) (isIdle ? find('record') : find('stop')).focus()
 }
 
+/** The title tells from afar what is going on. */
+function title() {
+  if (recorder.state === 'recording') return '● Recording'
+  const running = [...cards.keys()].filter((it) => it.isRunning && it.size > 0)
+  const [sent, size] = ['sent', 'size'].map((key) => running.reduce((sum, it) => sum + it[key], 0))
+  return running.length ? `${Math.min(99, Math.floor((sent / size) * 100))} % · Upload` : 'Upload'
+}
+
 function tick() {
+  if (document.title !== title()) document.title = title()
   if (recorder.state === 'idle') return
   say(find('clock'), formatClock(recorder.seconds))
   const quality = recorder.bitrate < 128_000 ? ` The connection is weak: ${recorder.bitrate / 1000} kbit/s now.` : ''
@@ -231,7 +250,7 @@ function listenForDrops() {
     if (!hasFiles(event)) return
     event.preventDefault() // or the browser would leave the page to show the file
     mark(0)
-    addFiles([...event.dataTransfer.files])
+    takeDropped(event.dataTransfer)
   })
 }
 
