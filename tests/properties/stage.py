@@ -222,7 +222,7 @@ class Stage(RuleBasedStateMachine):
     async def look_at_all(self) -> dict[str, Known]:
         """Everything on record."""
         keys = [upload_id async for upload_id in self.store.list()]
-        found = await asyncio.gather(*(look(self.store, key) for key in keys))
+        found = await asyncio.gather(*(look(self.storage, self.store, key) for key in keys))
         assert None not in found
         return {key: known for key, known in zip(keys, found, strict=True) if known is not None}
 

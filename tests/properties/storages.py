@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from tests.properties.model import Known
-from tusd_py.core.errors import UploadNotFoundError
+from tests.stores.s3_bench import make_fake_store, present
+from tests.stores.s3_fake import FakeS3
+from tusd_py.core.errors import UploadIncompleteError, UploadNotFoundError
 from tusd_py.core.model import UploadState
 from tusd_py.stores.local import LocalStore
 from tusd_py.stores.memory import MemoryStore
+from tusd_py.stores.s3_calls import Bucket
+from tusd_py.stores.s3_layout import Layout
+from tusd_py.stores.s3_ledger import Ledger
 from tusd_py.testing import FaultyStore
 from tusd_py.testing.kit import content
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from types_boto3_s3 import S3Client
+
+    from tusd_py.core.model import Upload
     from tusd_py.core.ports import Store
+
+PART = 8
+"""Bytes of a part in S3Storage."""
 
 
 class CrashError(BaseException):
@@ -37,6 +49,14 @@ class Storage(Protocol):
         """The process ends now: what it does from here on is lost."""
         ...
 
+    async def content(self, store: Store, upload: Upload) -> bytes:
+        """The bytes of an upload that count, also where `store` cannot give them back yet."""
+        ...
+
+    def hides(self, known: Known) -> bool:
+        """Whether a store may refuse to give this upload's bytes back until it is complete."""
+        ...
+
     def published(self) -> dict[str, bytes]:
         """What the world can see: name to content."""
         ...
@@ -46,7 +66,19 @@ class Storage(Protocol):
         ...
 
 
-class MemoryStorage:
+class Legible:
+    """Storage whose stores give back what they have at any time."""
+
+    async def content(self, store: Store, upload: Upload) -> bytes:
+        """See Storage."""
+        return await content(store, upload.id)
+
+    def hides(self, known: Known) -> bool:
+        """See Storage."""
+        return False
+
+
+class MemoryStorage(Legible):
     """One MemoryStore is both."""
 
     def __init__(self) -> None:
@@ -67,7 +99,7 @@ class MemoryStorage:
         """See Storage."""
 
 
-class LocalStorage:
+class LocalStorage(Legible):
     """A folder; after a crash, a copy of what it was at that moment."""
 
     def __init__(self) -> None:
@@ -98,6 +130,57 @@ class LocalStorage:
         self._home.cleanup()
 
 
+class S3Storage:
+    """A bucket in memory, with parts of so few bytes that most uploads have several; after a crash, a copy
+    of what it was at that moment."""
+
+    def __init__(self) -> None:
+        self._server = FakeS3()
+        self._frozen: FakeS3 | None = None
+
+    def open(self) -> Store:
+        """See Storage."""
+        if self._frozen is not None:
+            self._server, self._frozen = self._frozen, None
+        return make_fake_store(
+            self._server, part_size=PART, joined_part=12, concurrency=2, memory_budget=20, chunk_size=7
+        )
+
+    def freeze(self) -> None:
+        """See Storage."""
+        if self._frozen is None:
+            self._frozen = self._server.copy()
+
+    async def content(self, store: Store, upload: Upload) -> bytes:
+        """See Storage: from behind, as far as the bytes lie in parts."""
+        try:
+            return await content(store, upload.id)
+        except UploadIncompleteError:
+            return await asyncio.to_thread(self._gather, upload)
+
+    def _gather(self, upload: Upload) -> bytes:
+        layout = Layout("ours")
+        bucket = Bucket(cast("S3Client", self._server.client()), "bucket", checksums=True, extra={})
+        ledger = Ledger(bucket, layout, part_size=PART, room=None, present=present)
+        account = ledger.load(upload.id)
+        whole = self._server.assemble(account.note.multipart or "", account.counted)[: account.whole]
+        return whole + b"".join(self._server.objects[segment.key].data for segment in account.segments)
+
+    def hides(self, known: Known) -> bool:
+        """See Storage."""
+        is_small = known.length is not None and known.length <= PART
+        return known.state is not UploadState.COMPLETE and len(known.data) >= PART and not is_small
+
+    def published(self) -> dict[str, bytes]:
+        """See Storage."""
+        where = "ours/uploads/"
+        objects = self._server.objects.items()
+        return {key.removeprefix(where): it.data for key, it in objects if key.startswith(where)}
+
+    def close(self) -> None:
+        """See Storage."""
+
+
 class MortalStore(FaultyStore):
     """Fails by script; with a CrashError the storage stays as it is at that moment.
 
@@ -118,12 +201,12 @@ class MortalStore(FaultyStore):
             raise
 
 
-async def look(store: Store, upload_id: str) -> Known | None:
+async def look(storage: Storage, store: Store, upload_id: str) -> Known | None:
     """The upload as stored, with its bytes; None where there is none."""
     try:
         upload = await store.load(upload_id)
         is_expired = upload.state is UploadState.EXPIRED
-        data = b"" if is_expired else await content(store, upload_id)
+        data = b"" if is_expired else await storage.content(store, upload)
     except UploadNotFoundError:
         return None
     assert upload.offset == len(data)

@@ -12,14 +12,16 @@ import hashlib
 import io
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from tusd_py.stores.s3_parts import Part
 
 Fault = Literal["unreachable", "slow down", "lost", "twice", "lost twice"]
 """What can happen to a call: it never arrives; it is refused; it is done and its answer lost, for good; it
@@ -71,6 +73,25 @@ class FakeS3:
     def client(self) -> FakeClient:
         """A client, to be handed to Bucket."""
         return FakeClient(self)
+
+    def copy(self) -> FakeS3:
+        """What is stored now; what comes to this one from here on does not come to that."""
+        copied = FakeS3()
+        with self._lock:
+            copied.objects = dict(self.objects)
+            copied.uploads = {
+                upload_id: replace(upload, parts=list(upload.parts))
+                for upload_id, upload in self.uploads.items()
+            }
+            copied._ticks = self._ticks
+        return copied
+
+    def assemble(self, upload_id: str, named: Mapping[int, Part]) -> bytes:
+        """The bytes of these parts of an unfinished upload, in the order of their numbers."""
+        if upload_id not in self.uploads:
+            return b""
+        stored = {(number, part.etag): part.data for number, part in self.uploads[upload_id].parts}
+        return b"".join(stored[number, part.etag] for number, part in sorted(named.items()))
 
     def carry_out(self, operation: str, arguments: dict[str, Any]) -> Any:
         """One call, with what strikes it."""
