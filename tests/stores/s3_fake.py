@@ -59,6 +59,7 @@ class FakeS3:
     """One bucket for any number of clients. `strike(operation, number)` says what happens to a call.
 
     `number` counts the calls from 1. `calls` counts them by operation, repetitions included.
+    `hold_up(operation, key)` is called before each, in its thread, and may wait there.
     """
 
     def __init__(self) -> None:
@@ -67,6 +68,7 @@ class FakeS3:
         self.calls: Counter[str] = Counter()
         self.log: list[str] = []
         self.strike: Strike = lambda _operation, _number: None
+        self.hold_up: Callable[[str, str], None] = lambda _operation, _key: None
         self._lock = threading.RLock()
         self._ticks = 0
 
@@ -95,6 +97,7 @@ class FakeS3:
 
     def carry_out(self, operation: str, arguments: dict[str, Any]) -> Any:
         """One call, with what strikes it."""
+        self.hold_up(operation, arguments.get("Key", arguments.get("Prefix", "")))
         with self._lock:
             self.log.append(operation)
             fault = self.strike(operation, len(self.log))
@@ -140,7 +143,8 @@ class FakeS3:
         self, *, Bucket: str, Key: str, Body: Any, IfMatch: str = "", IfNoneMatch: str = "", **said: Any
     ) -> dict[str, Any]:
         self._check(Key, IfMatch, IfNoneMatch)
-        made = self.objects[Key] = self._make(bytes(Body), **said)
+        data = Body.read() if hasattr(Body, "read") else bytes(Body)
+        made = self.objects[Key] = self._make(data, **said)
         return {"ETag": made.etag}
 
     def _get_object(self, *, Bucket: str, Key: str, Range: str = "", IfMatch: str = "") -> dict[str, Any]:

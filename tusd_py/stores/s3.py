@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -79,6 +78,7 @@ class S3Store:
         self._chunk_size = chunk_size
         self._redirects = redirects
         self._held: dict[str, Held] = {}
+        self._looks: dict[str, object] = {}  # uploads being measured that nobody has changed since
 
     @property
     def memory_in_use(self) -> int:
@@ -104,16 +104,32 @@ class S3Store:
 
     async def _account(self, upload_id: str) -> Account:
         found = await self._calls.run(self._ledger.read, upload_id)
-        held = self._held.get(upload_id)
-        if held is not None and held.account.raw == found.raw:
-            held.used_at = time.monotonic()
-            return held.account
-        await self._calls.run(self._ledger.measure, found)
-        if held is None or not (held.appender or held.lock.locked()):
+        known = self._known_by(found)
+        if known is not None:
+            return known
+        look = self._looks.setdefault(upload_id, object())
+        try:
+            found = await self._calls.run(self._ledger.settle, found)
+        finally:
+            is_news = self._looks.pop(upload_id, None) is look
+        known = self._known_by(found)
+        if known is None and is_news:
             self._remember(found)
-        return found
+        return known or found
+
+    def _known_by(self, found: Account) -> Account | None:
+        """What is remembered, if it is by that record. Who writes meanwhile knows more than a listing."""
+        held = self._held.get(found.upload.id)
+        if held is None or held.account.raw != found.raw:
+            return None
+        held.used_at = time.monotonic()
+        return held.account
 
     def _remember(self, account: Account) -> Held:
+        """Remember it from now on, unless somebody is at work with what is remembered already."""
+        held = self._held.get(account.upload.id)
+        if held is not None and (held.is_busy or held.account.raw == account.raw):
+            return held
         self._forget(account.upload.id)
         held = Held(account=account, rope=Rope(account.offset))
         self._held[account.upload.id] = held
@@ -122,14 +138,16 @@ class S3Store:
         return held
 
     def _forget_oldest(self) -> None:
-        idle = (item for item in self._held.items() if item[1].appender is None)
-        for upload_id, held in list(idle)[: REMEMBERED // 10]:
-            if not held.is_pending and not held.lock.locked():
-                self._forget(upload_id)
+        idle = [upload_id for upload_id, held in self._held.items() if not held.is_busy]
+        for upload_id in idle[: REMEMBERED // 10]:
+            self._forget(upload_id)
 
     def _forget(self, upload_id: str) -> None:
-        held = self._held.pop(upload_id, None)
-        if held is not None:
+        """Look it up the next time. Who writes to it right now finds out by the record."""
+        self._looks.pop(upload_id, None)
+        held = self._held.get(upload_id)
+        if held is not None and held.appender is None:
+            del self._held[upload_id]
             self._sending.budget.release(held.rope.clear())
 
     async def _known(self, upload_id: str) -> Held:
@@ -212,7 +230,7 @@ class S3Store:
         for held in sorted(self._held.values(), key=lambda held: held.used_at):
             if needed <= 0:
                 return
-            if held.appender is None and not held.is_pending and not held.lock.locked():
+            if not held.is_busy:
                 freed = held.rope.clear()
                 self._sending.budget.release(freed)
                 needed -= freed
@@ -354,9 +372,8 @@ class S3Store:
         await self._calls.run(self._check)
 
     def _check(self) -> None:
-        key = f"{self._layout.state}check-{uuid.uuid4().hex}"
-        self._bucket.put(key, [b"\0"])
-        self._bucket.delete(key)
+        self._bucket.put(self._layout.trial, [b"\0"])
+        self._bucket.delete(self._layout.trial)
 
     async def close(self) -> None:
         """See tusd_py.core.ports.Store.close."""

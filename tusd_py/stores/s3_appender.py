@@ -40,6 +40,11 @@ class Held:
     is_pending: bool = False
     used_at: float = field(default_factory=time.monotonic)
 
+    @property
+    def is_busy(self) -> bool:
+        """Somebody works with it, or it has bytes that are nowhere else."""
+        return self.appender is not None or self.is_pending or self.lock.locked()
+
 
 class S3Appender:
     """Sends a part as soon as it is full, several at once; `commit` puts the rest into a segment.
@@ -62,7 +67,8 @@ class S3Appender:
         self._sent: dict[int, Part] = {}
         self._tasks: dict[asyncio.Task[None], PartBody | None] = {}
         self._failure: BaseException | None = None
-        self._number = s3_parts.number_at(upload.offset, self._size)
+        # Behind the last part that is stored: the open one may be full and still in segments.
+        self._number = s3_parts.number_at(self._account.whole, self._size)
         self.position = upload.offset
         """The offset behind everything written."""
         self.durable = upload.offset
@@ -75,6 +81,8 @@ class S3Appender:
         """See tusd_py.core.ports.Appender.write."""
         while data:
             self._check()
+            if self.position == self._upload.length:
+                raise StoreError(f"upload {self._upload.id} has all its {self._upload.length} bytes")
             if not self._room:
                 await self._turn_over()
             piece = data[: self._room]
@@ -114,8 +122,6 @@ class S3Appender:
         """Send the full part, and begin the next one."""
         if self._number > MAX_PARTS:
             raise MaxSizeExceededError(MAX_PARTS * self._size)
-        if self._is_small or not self._held.rope:
-            raise StoreError(f"upload {self._upload.id} has all its {self._upload.length} bytes")
         while len(self._tasks) >= self._sending.concurrency:
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         async with self._held.lock:
@@ -286,15 +292,20 @@ class S3Appender:
         self.durable = segment.stop
 
     async def spill(self) -> None:
-        """Make room: what is in memory goes into a segment, and out of memory."""
+        """Make room: what is in memory goes into a segment, and out of memory.
+
+        Behind a failed part it cannot count, and just goes. When this append is over, nothing happens.
+        """
         async with self._held.lock:
-            if self._failure is None and not self._held.is_pending:
+            if self._held.appender is not self or self._held.is_pending:
+                return
+            if self._failure is None:
                 if self._is_atomic and self._held.rope.stop > self.durable:
                     await self._hide()
                 await self._flush()
                 if not self._stage:
                     self._account.recount()
-                self._sending.budget.release(self._held.rope.clear())
+            self._sending.budget.release(self._held.rope.clear())
 
     async def leave(self, *, failed: bool) -> bool:
         """Wait for what is on its way; whether what is remembered of the upload is still right."""

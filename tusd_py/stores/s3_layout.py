@@ -5,6 +5,7 @@
 <prefix>state/<id>.data         a partial upload, which is never public
 <prefix>state/<id>.tail.<...>   bytes behind the last whole part: start, epoch, stage
 <prefix>state/leader            who cleans up, and until when
+<prefix>state/check             written and removed to see whether that works
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Layout:
         self.state = f"{self.prefix}state/"
         self.published = f"{self.prefix}uploads/"
         self.leadership = f"{self.state}leader"
+        self.trial = f"{self.state}check"  # always the same: a crash leaves one at most
 
     def record(self, upload_id: str) -> str:
         """What is known of the upload."""

@@ -32,6 +32,10 @@ Present: TypeAlias = "Callable[[Upload], tuple[str, str]]"
 """Tells the Content-Type and the Content-Disposition that an upload's object is stored with."""
 
 
+LOOKS = 5
+"""How often an upload is measured whose record changes meanwhile."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Account:
     """What is known of one upload, as of the record `raw`.
@@ -100,8 +104,9 @@ class Account:
             self.recount()
 
     def publish(self, size: int) -> None:
-        """Take note that the object is there, whole."""
+        """Take note that the object is there, whole; its parts are no more."""
         self.is_published, self.offset = True, size
+        self.parts, self.run = {}, 0
 
     def told(self) -> Upload:
         """The upload as the store tells it. What is published is at least `completing`."""
@@ -190,9 +195,20 @@ class Ledger:
 
     def load(self, upload_id: str) -> Account:
         """The record, and what of the bytes counts. UploadGoneError when they are certainly lost."""
-        account = self.read(upload_id)
-        self.measure(account)
-        return account
+        return self.settle(self.read(upload_id))
+
+    def settle(self, account: Account) -> Account:
+        """The account measured. What may not count is on record before it is stored, so a listing tells
+        what counts only by a record that is still there after it."""
+        for _ in range(LOOKS):
+            self.measure(account)
+            if account.is_published or not account.is_open_ended:
+                return account
+            current = self.read(account.upload.id)
+            if current.raw == account.raw:
+                return account
+            account = current
+        raise StoreError(f"the record of {account.upload.id} changes all the time")
 
     def measure(self, account: Account) -> None:
         """Find the offset in what is stored."""
@@ -203,6 +219,8 @@ class Ledger:
         if account.upload.state is UploadState.COMPLETE:
             self.find_published(account)
             return
+        # Before the parts and the object: a segment goes only when one of these has its bytes.
+        segments = self._list_segments(account.upload.id)
         if account.note.multipart is not None:
             try:
                 account.parts = self._list_parts(account.note, account.note.multipart)
@@ -212,7 +230,7 @@ class Ledger:
         # Older SeaweedFS lists no parts instead of saying that a multipart upload is completed.
         if not account.parts and account.upload.length is not None and self._is_published(account):
             return
-        self._find_segments(account)
+        _link(account, segments)
 
     def _list_parts(self, note: Note, multipart: str) -> dict[int, Part]:
         pinned = dict(note.pins)
@@ -238,13 +256,6 @@ class Ledger:
         account.published = stored
         account.publish(stored.size)
         return True
-
-    def _find_segments(self, account: Account) -> None:
-        found = self._list_segments(account.upload.id)
-        account.segments = [s for s in found if not s.is_staged or s.key in account.note.tails]
-        account.segments = account.recount()
-        linked = {segment.key for segment in account.segments}
-        account.strays = [segment.key for segment in found if segment.key not in linked]
 
     def _list_segments(self, upload_id: str) -> list[Segment]:
         listed = self.bucket.list_all(self.layout.tails(upload_id))
@@ -313,3 +324,11 @@ class Ledger:
         """The bytes, then the record: until the last step it can be done again."""
         self.discard(account)
         self.bucket.delete(self.layout.record(account.upload.id))
+
+
+def _link(account: Account, found: list[Segment]) -> None:
+    """Tell the segments that count from those that do not."""
+    account.segments = [s for s in found if not s.is_staged or s.key in account.note.tails]
+    account.segments = account.recount()
+    linked = {segment.key for segment in account.segments}
+    account.strays = [segment.key for segment in found if segment.key not in linked]
