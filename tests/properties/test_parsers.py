@@ -22,7 +22,7 @@ from tusd_py.core.errors import (
     TusdError,
     UploadError,
 )
-from tusd_py.core.model import InvalidMetadataError, Metadata, Upload, UploadState
+from tusd_py.core.model import Delivery, InvalidMetadataError, Metadata, Upload, UploadState
 from tusd_py.core.outcomes import BodyEnd
 from tusd_py.core.rules import public_name
 from tusd_py.protocol import fields
@@ -206,6 +206,12 @@ def test_the_override_is_the_method(method: str, override: str | None) -> None:
 
 # -- records ------------------------------------------------------------------------------------
 
+deliveries = st.builds(
+    Delivery,
+    name=st.text(min_size=1, max_size=20),
+    attempts=st.integers(0, 10**9),
+    due_at=st.none() | st.datetimes(timezones=st.just(UTC)),
+)
 uploads = st.builds(
     Upload,
     id=st.text(st.sampled_from("abc019_-"), min_size=1, max_size=20),
@@ -218,6 +224,7 @@ uploads = st.builds(
             ",".join(f"{key} {base64.b64encode(value).decode()}" for key, value in written)
         )
     ),
+    deliveries=st.lists(deliveries, max_size=3).map(tuple),
 )
 
 
@@ -242,7 +249,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
-FIELDS = ["version", "id", "name", "created_at", "length", "state", "metadata"]
+FIELDS = ["version", "id", "name", "created_at", "length", "state", "metadata", "deliveries"]
 
 
 @given(st.binary(max_size=60))

@@ -54,6 +54,13 @@ class Believing(MemoryStore):
         self._records[upload.id] = replace(self._records[upload.id], offset=measured.offset)
 
 
+class Undelivering(MemoryStore):
+    """Has columns for everything in a record but for what is to be delivered."""
+
+    async def save(self, upload: Upload) -> None:
+        await super().save(replace(upload, deliveries=()))
+
+
 class Forgetful(MemoryStore):
     """Has nothing more of an upload once it is published."""
 

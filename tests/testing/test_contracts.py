@@ -20,6 +20,7 @@ from tests.testing.broken import (
     Replacing,
     Rude,
     Showy,
+    Undelivering,
     Unordered,
 )
 from tusd_py.locks.memory import MemoryLocker
@@ -89,6 +90,7 @@ async def test_a_sound_locker_passes_the_whole_suite() -> None:
         (AppendMode, "surplus_is_cut_before_writing"),
         (AppendMode, "surplus_is_cut_even_without_a_write"),
         (AppendMode, "an_append_never_leaves_a_hole"),
+        (Undelivering, "save_keeps_what_is_to_be_delivered"),
         (Replacing, "complete_never_replaces_a_file"),
         (Replacing, "of_two_at_once_one_gets_the_name"),
         (Believing, "the_offset_is_measured_not_believed"),

@@ -96,13 +96,26 @@ def _parse_pair(item: str) -> tuple[str, bytes]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """Somebody, by name, who still has to be given a finished upload.
+
+    `attempts` is how often that was begun, `due_at` when it may be tried again (None: at once).
+    """
+
+    name: str
+    attempts: int = 0
+    due_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
     """One upload as it stands.
 
     `offset` is in bytes and always measured by the store; `length` in bytes, None while it is
     deferred; `name` is what it is published under once it is complete. `concat` is the text of
     Upload-Concat as it came; `parts` are the ids of a final's partials in order, perhaps repeated.
-    `expires_at` is None for what stays.
+    `expires_at` is None for what stays. `deliveries` are on record from `completing` on, each until it
+    was made.
     """
 
     id: str
@@ -116,6 +129,7 @@ class Upload:
     concat: str = ""
     parts: tuple[str, ...] = ()
     expires_at: datetime | None = None
+    deliveries: tuple[Delivery, ...] = ()
 
     @property
     def has_all_bytes(self) -> bool:
@@ -138,6 +152,11 @@ class Upload:
         return self.state is UploadState.COMPLETING or (
             self.state is UploadState.OPEN and self.has_all_bytes
         )
+
+    @property
+    def awaits_delivery(self) -> bool:
+        """It is complete, and somebody still has to be given it."""
+        return self.state is UploadState.COMPLETE and bool(self.deliveries)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -198,10 +198,12 @@ def check_alive(upload: Upload, now: datetime) -> None:
 
 
 def is_expired(upload: Upload, now: datetime) -> bool:
-    """Whether its time is over, swept or not. What has all its bytes gets to its end first."""
+    """Whether its time is over, swept or not. What has all its bytes gets to its end first, and what is
+    finished to everybody it is to be delivered to."""
     if upload.state is UploadState.EXPIRED:
         return True
-    return upload.expires_at is not None and now >= upload.expires_at and not upload.awaits_completion
+    is_over = upload.expires_at is not None and now >= upload.expires_at
+    return is_over and not upload.awaits_completion and not upload.awaits_delivery
 
 
 def after_append(upload: Upload, lifetime: Lifetime, now: datetime) -> Upload:

@@ -1,33 +1,42 @@
-"""The record of an upload as JSON: everything but the offset, which is measured in the data itself."""
+"""The record of an upload as JSON: everything but the offset, which is measured in the data itself.
+
+`deliveries` is there only while there are any. A record without it is one of before there were
+deliveries, or of an upload that has none: both have nothing to deliver.
+"""
 
 from __future__ import annotations
 
 import json
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from tusd_py.core.errors import RecordCorruptError
-from tusd_py.core.model import Metadata, Upload, UploadKind, UploadState
+from tusd_py.core.model import Delivery, Metadata, Upload, UploadKind, UploadState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 VERSION = 1
 
 
 def format_record(upload: Upload) -> bytes:
     """The record's bytes."""
-    return json.dumps(
-        {
-            "version": VERSION,
-            "id": upload.id,
-            "name": upload.name,
-            "created_at": upload.created_at.isoformat(),
-            "length": upload.length,
-            "state": upload.state.value,
-            "metadata": upload.metadata.raw,
-            "kind": upload.kind.value,
-            "concat": upload.concat,
-            "parts": upload.parts,
-            "expires_at": upload.expires_at.isoformat() if upload.expires_at else None,
-        }
-    ).encode()
+    fields: dict[str, object] = {
+        "version": VERSION,
+        "id": upload.id,
+        "name": upload.name,
+        "created_at": upload.created_at.isoformat(),
+        "length": upload.length,
+        "state": upload.state.value,
+        "metadata": upload.metadata.raw,
+        "kind": upload.kind.value,
+        "concat": upload.concat,
+        "parts": upload.parts,
+        "expires_at": _format_moment(upload.expires_at),
+    }
+    if upload.deliveries:
+        fields["deliveries"] = [_format_delivery(delivery) for delivery in upload.deliveries]
+    return json.dumps(fields).encode()
 
 
 def parse_record(data: bytes) -> Upload:
@@ -36,7 +45,6 @@ def parse_record(data: bytes) -> Upload:
         fields = json.loads(data)
         if fields["version"] != VERSION:
             raise RecordCorruptError(f"record version {fields['version']!r} is not {VERSION}")
-        expires_at = fields["expires_at"]
         return Upload(
             id=_text(fields["id"]),
             name=_text(fields["name"]),
@@ -47,10 +55,32 @@ def parse_record(data: bytes) -> Upload:
             kind=UploadKind(fields["kind"]),
             concat=_text(fields["concat"]),
             parts=tuple(_text(part) for part in fields["parts"]),
-            expires_at=datetime.fromisoformat(expires_at) if expires_at else None,
+            expires_at=_moment(fields["expires_at"]),
+            deliveries=tuple(_delivery(each) for each in fields.get("deliveries", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RecordCorruptError(f"a record cannot be read: {error!r}") from error
+
+
+def _format_moment(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _format_delivery(delivery: Delivery) -> dict[str, object]:
+    return {
+        "name": delivery.name,
+        "attempts": delivery.attempts,
+        "due_at": _format_moment(delivery.due_at),
+    }
+
+
+def _delivery(value: Mapping[str, object]) -> Delivery:
+    attempts = _length(value["attempts"])
+    return Delivery(name=_text(value["name"]), attempts=attempts or 0, due_at=_moment(value["due_at"]))
+
+
+def _moment(value: object) -> datetime | None:
+    return datetime.fromisoformat(_text(value)) if value else None
 
 
 def _text(value: object) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tusd_py.core.errors import TusdError, UploadNotFoundError
-from tusd_py.core.model import UploadState
+from tusd_py.core.model import Delivery, UploadState
 from tusd_py.testing.kit import (
     begin_completion,
     content,
@@ -155,6 +156,26 @@ async def save_replaces_state_and_length(open_again: OpenAgain) -> None:
         assert await open_again().load("one") == saved, f"state {state} after a restart"
 
 
+async def save_keeps_what_is_to_be_delivered(open_again: OpenAgain) -> None:
+    """Deliveries stay on record, with attempts and times, until each is struck off."""
+    store, data = open_again(), sample(500)
+    await start(store, data)
+    later = datetime(2026, 5, 6, 7, 8, 9, 12, tzinfo=UTC)
+    pending = (Delivery(name="package.module:call"), Delivery(name="zweite", attempts=7, due_at=later))
+
+    await store.save(replace(await store.load("one"), state=UploadState.COMPLETING, deliveries=pending))
+    completing = await open_again().load("one")
+    await store.complete(completing)
+    await store.save(replace(completing, state=UploadState.COMPLETE, deliveries=pending[1:]))
+    complete = await open_again().load("one")
+    await store.save(replace(complete, deliveries=()))
+
+    assert completing.deliveries == pending, "while it is completing"
+    assert complete.deliveries == pending[1:], "one is struck off, the upload is complete"
+    assert (await open_again().load("one")).deliveries == ()
+    assert await content(open_again()) == data
+
+
 async def save_leaves_the_bytes_alone(open_again: OpenAgain) -> None:
     """A record is replaced without touching data, even while the data is being written."""
     store, data = open_again(), sample(3000)
@@ -301,6 +322,7 @@ RECORD_CHECKS: tuple[StoreCheck, ...] = (
     strange_ids_are_not_found,
     metadata_is_kept_to_the_byte,
     save_replaces_state_and_length,
+    save_keeps_what_is_to_be_delivered,
     save_leaves_the_bytes_alone,
     a_length_may_come_later,
     delete_leaves_nothing,
