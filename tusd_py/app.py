@@ -7,15 +7,20 @@ import uuid
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 import structlog
 from aiohttp import web
 
+from tusd_py.core.deliveries import Retry
 from tusd_py.core.events import (
     CompletionDelayed,
+    DeliveryAbandoned,
+    DeliveryFailed,
+    DeliveryUnclaimed,
     Event,
     UploadCreated,
+    UploadDelivered,
     UploadExpired,
     UploadFinished,
     UploadTerminated,
@@ -24,13 +29,16 @@ from tusd_py.core.measurements import StorageCalled
 from tusd_py.core.model import Lifetime, Limits
 from tusd_py.engine.hookpoints import Hookpoints
 from tusd_py.engine.janitor import Housekeeping, Janitor, SweepReport
+from tusd_py.engine.patience import Patience
+from tusd_py.engine.processing import Processing
 from tusd_py.engine.streams import Passage
-from tusd_py.engine.uploads import Patience, UploadEngine
+from tusd_py.engine.uploads import UploadEngine
 from tusd_py.locks.memory import MemoryLocker
 from tusd_py.metrics.exposition import CONTENT_TYPE
 from tusd_py.metrics.free_space import FreeSpace
 from tusd_py.metrics.locker import MeasuredLocker
 from tusd_py.metrics.prometheus import PrometheusMetrics, Readings
+from tusd_py.processors import targets
 from tusd_py.protocol.cors import CorsPolicy
 from tusd_py.protocol.heads import Urls
 from tusd_py.protocol.tus1 import Tus1
@@ -43,14 +51,17 @@ from tusd_py.web.live_target import TargetError, load_live_processor
 from tusd_py.web.metrics import Monitoring
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 
-    from tusd_py.core.ports import EventSink, Hook, LiveProcessor, Locker
+    from tusd_py.core.ports import EventSink, Hook, LiveProcessor, Locker, Processor
 
 log = structlog.get_logger("tusd_py.uploads")
 
 ENGINE = web.AppKey("tusd_py.engine", UploadEngine)
 """Where the application keeps its engine."""
+
+GRACE = 0.8
+"""How much of the shutdown timeout running processors have; the rest is for putting that on record."""
 
 _SHORTEST_BEAT = 0.05
 
@@ -60,17 +71,23 @@ _METRICS: web.AppKey[PrometheusMetrics | None] = web.AppKey("tusd_py.metrics")
 
 
 def create_app(
-    settings: Settings | None = None, *, hooks: Sequence[Hook] = (), trailers: bool = False
+    settings: Settings | None = None,
+    *,
+    hooks: Sequence[Hook] = (),
+    processors: Mapping[str, Callable[..., Any]] | None = None,
+    trailers: bool = False,
 ) -> web.Application:
     """The server as an aiohttp application, for `tusd-py serve` and for embedding.
 
-    `trailers`: it will be run by tusd_py.web.connection.Runner, so that checksums may come as
-    trailers, which aiohttp's own runner drops. Makes the storage folders. Raises SettingsError when
-    they cannot be used.
+    `processors` are added to those of the settings; their names are on record until they are done, so
+    they have to stay the same. `trailers`: it will be run by tusd_py.web.connection.Runner, so that
+    checksums may come as trailers, which aiohttp's own runner drops. Makes the storage folders. Raises
+    SettingsError when they, or a processor, cannot be used.
     """
     settings = settings or Settings()
     metrics = PrometheusMetrics(_now) if settings.expose_metrics else None
-    engine = make_engine(settings, hooks=hooks, metrics=metrics)
+    called = load_processors(settings, processors or {})
+    engine = make_engine(settings, hooks=hooks, processors=called, metrics=metrics)
     free_space = FreeSpace(engine.store)
     urls = Urls(base=settings.base_path, public=settings.public_path, relative=settings.relative_location)
     dialect = Tus1(
@@ -126,11 +143,26 @@ def stream(
     return engine.stream(upload_id, passage)
 
 
+def load_processors(settings: Settings, more: Mapping[str, Callable[..., Any]]) -> dict[str, Processor]:
+    """The processors of the settings and some `more`, by name. Raises SettingsError."""
+    threads = settings.processor_concurrency
+    try:
+        given = {name: targets.adapt(name, target, threads=threads) for name, target in more.items()}
+        return given | {name: targets.load_processor(name, threads=threads) for name in settings.processor}
+    except targets.TargetError as error:
+        raise SettingsError(f"--processor: {error}") from error
+
+
 def make_engine(
-    settings: Settings, *, hooks: Sequence[Hook] = (), metrics: PrometheusMetrics | None = None
+    settings: Settings,
+    *,
+    hooks: Sequence[Hook] = (),
+    processors: Mapping[str, Processor] | None = None,
+    metrics: PrometheusMetrics | None = None,
 ) -> UploadEngine:
     """The engine on the configured storage; `metrics` hears of what it does.
 
+    Without `processors` it calls none, and puts on record that those of the settings are to be called.
     Raises SettingsError when the storage cannot be used.
     """
     locker: Locker = MemoryLocker()
@@ -154,6 +186,23 @@ def make_engine(
         ),
         patience=Patience(
             lock_timeout=settings.acquire_lock_timeout, holder_silence=settings.holder_silence
+        ),
+        processing=_processing(settings, processors or {}),
+    )
+
+
+def _processing(settings: Settings, processors: Mapping[str, Processor]) -> Processing:
+    return Processing(
+        names=tuple(dict.fromkeys((*settings.processor, *processors))),
+        processors=processors,
+        abandoned=settings.processor_abandon,
+        chunk_size=settings.processor_chunk_size,
+        concurrency=settings.processor_concurrency,
+        timeout=settings.processor_timeout,
+        retry=Retry(
+            first=settings.processor_retry,
+            longest=settings.processor_retry_max,
+            attempts=settings.processor_attempts,
         ),
     )
 
@@ -189,6 +238,7 @@ def _monitoring(
             active_uploads=activity.running,
             received=activity.received,
             waiting_completions=activity.waiting,
+            pending_deliveries=activity.undelivered,
             open_connections=open_connections,
             free_space=free,
         )
@@ -264,7 +314,8 @@ def _cors_policy(settings: Settings) -> CorsPolicy:
 
 
 async def _life_of_the_engine(app: web.Application) -> AsyncIterator[None]:
-    """Clean up, and finish what was left unfinished, while serving; close the storage at the end."""
+    """Clean up, finish what was left unfinished, and deliver what is finished, while serving; close the
+    storage at the end."""
     engine, settings, metrics = app[ENGINE], app[_SETTINGS], app[_METRICS]
     app.on_shutdown.append(_stop_bodies)
 
@@ -273,6 +324,8 @@ async def _life_of_the_engine(app: web.Application) -> AsyncIterator[None]:
         if metrics:
             metrics.swept(len(report.failed))
 
+    grace = settings.shutdown_timeout * GRACE
+    delivering = asyncio.create_task(engine.deliveries.run(grace), name="deliveries")
     sweeping = make_janitor(settings, engine, metrics=metrics).run(settings.gc_interval, tell)
     cleaning = asyncio.create_task(sweeping, name="janitor")
     yield
@@ -280,6 +333,8 @@ async def _life_of_the_engine(app: web.Application) -> AsyncIterator[None]:
     with suppress(asyncio.CancelledError):
         await cleaning
     await app[_FREE_SPACE].close()
+    engine.stop()
+    await delivering
     await engine.store.close()
 
 
@@ -311,5 +366,20 @@ def _log_event(event: Event) -> None:
             log.info("upload expired", upload=upload.id, offset=upload.offset)
         case CompletionDelayed(upload=upload, error=error):
             log.error("upload not finished yet, will be tried again", upload=upload.id, error=str(error))
+        case UploadDelivered(upload=upload, name=name, attempt=attempt):
+            log.info("upload delivered", upload=upload.id, to=name, attempt=attempt)
+        case DeliveryFailed(upload=upload, name=name, attempt=attempt, retry_at=retry_at, error=error):
+            log.error(
+                "upload not delivered, will be tried again",
+                upload=upload.id,
+                to=name,
+                attempt=attempt,
+                next_try=retry_at.isoformat(timespec="seconds"),
+                exc_info=error,
+            )
+        case DeliveryAbandoned(upload=upload, name=name, attempts=attempts):
+            log.error("upload not delivered, given up", upload=upload.id, to=name, attempts=attempts)
+        case DeliveryUnclaimed(upload=upload, name=name):
+            log.warning("no processor of this name, its uploads wait", upload=upload.id, to=name)
         case _:
             assert_never(event)

@@ -14,10 +14,10 @@ from tests.cli.storages import Storage, ago, own_environment, run, run_json, whe
 from tests.support.payload import make_bytes
 from tusd_py.cli.lines import STATES
 from tusd_py.cli.output import human_size, human_span
-from tusd_py.core.model import UploadKind, UploadState
+from tusd_py.core.model import Delivery, UploadKind, UploadState
 
 CONTENT = make_bytes(5000)
-HEADING = "ID\tKIND\tSTATE\tOFFSET\tLENGTH\tAGE\tEXPIRES IN\tNAME"
+HEADING = "ID\tKIND\tSTATE\tOFFSET\tLENGTH\tAGE\tEXPIRES IN\tNAME\tPENDING"
 
 
 def fill(storage: Storage) -> None:
@@ -60,6 +60,7 @@ def test_json_has_exact_bytes_and_times(storage: Storage) -> None:
         "created_at": ago(days=3, hours=4, minutes=30).isoformat(),
         "expires_at": ago(days=-2, hours=-5, minutes=-30).isoformat(),
         "name": "a.mp3",
+        "deliveries": [],
     }
     assert (listed[3]["length"], listed[3]["expires_at"]) == (None, None)
     assert listed[1] == dict.fromkeys(listed[2]) | {"id": "gone", "state": "gone"}
@@ -77,9 +78,9 @@ def test_a_pipe_gets_a_line_each_with_tabs(storage: Storage) -> None:
     lines = ended.stdout.splitlines()
     assert (ended.returncode, ended.stderr, lines[0]) == (0, "", HEADING)
     assert lines[1:4] == [
-        "corrupt\t-\tcorrupt\t-\t-\t-\t-\t-",
-        "gone\t-\tgone\t-\t-\t-\t-\t-",
-        "a\tregular\topen\t1536\t5000\t3d 4h\t2d 5h\ta.mp3",
+        "corrupt\t-\tcorrupt\t-\t-\t-\t-\t-\t-",
+        "gone\t-\tgone\t-\t-\t-\t-\t-\t-",
+        "a\tregular\topen\t1536\t5000\t3d 4h\t2d 5h\ta.mp3\t-",
     ]
     assert [line.split("\t")[:5] for line in lines[4:]] == [
         ["b", "regular", "open", "1000", "-"],
@@ -97,10 +98,28 @@ def test_a_terminal_gets_a_table_with_human_sizes(storage: Storage) -> None:
     shown = on_a_terminal(storage)
 
     first = next(line for line in shown if line.startswith("a "))
-    assert shown[0].split() == ["ID", "KIND", "STATE", "OFFSET", "LENGTH", "AGE", "EXPIRES", "IN", "NAME"]
+    assert shown[0].split() == HEADING.split()
     assert first.split() == [
-        *("a", "regular", "open", "1.5", "KiB", "4.9", "KiB", "3d", "4h", "2d", "5h", "a.mp3"),
+        *("a", "regular", "open", "1.5", "KiB", "4.9", "KiB", "3d", "4h", "2d", "5h", "a.mp3", "-"),
     ]
+
+
+def test_what_is_pending_is_listed(storage: Storage) -> None:
+    """To whom a finished upload still has to be given, how often that was tried, when it will be again."""
+    pending = (
+        Delivery(name="thumbnails"),
+        Delivery(name="sound.text:write", attempts=3, due_at=ago(hours=-1)),
+    )
+    storage.put("a", CONTENT, length=5000, state=UploadState.COMPLETE, deliveries=pending)
+
+    [listed] = run_json("ls", storage)[1]
+    line = run("ls", storage).stdout.splitlines()[1]
+
+    assert listed["deliveries"] == [
+        {"name": "thumbnails", "attempts": 0, "due_at": None},
+        {"name": "sound.text:write", "attempts": 3, "due_at": ago(hours=-1).isoformat()},
+    ]
+    assert line.split("\t")[-1] == "thumbnails (0), sound.text:write (3)"
 
 
 def test_a_name_is_never_markup(storage: Storage) -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+NOT_FOUND = "cannot be imported: ModuleNotFoundError: No module named 'nothing'"
+PLACE = "package.module:callable, installed or on PYTHONPATH"
+
 
 @pytest.mark.parametrize(
     ("argv", "environment", "line"),
@@ -17,6 +20,11 @@ import pytest
             [],
             {"TUSD_PY_DURABILITY": "always"},
             "tusd-py: TUSD_PY_DURABILITY: 'always' is not one of os, finish, commit\n",
+        ),
+        (
+            ["--processor", "nothing.here:call"],
+            {},
+            f"tusd-py: --processor: 'nothing.here:call' {NOT_FOUND}; {PLACE}\n",
         ),
     ],
 )

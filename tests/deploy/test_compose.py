@@ -14,7 +14,7 @@ import yaml
 import tusd_py
 from tests.docs.pages import ROOT, read
 from tusd_py.settings import Settings
-from tusd_py.settings.fields import variable_of
+from tusd_py.settings.naming import variable_of
 
 COMPOSE: dict[str, Any] = yaml.safe_load(read("docker-compose.yml"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]

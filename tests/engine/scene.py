@@ -12,7 +12,9 @@ from tusd_py.core.model import Lifetime, Limits, Metadata, Upload
 from tusd_py.core.outcomes import BodyEnd
 from tusd_py.engine.hookpoints import Hookpoints
 from tusd_py.engine.janitor import Housekeeping, Janitor, SweepReport
-from tusd_py.engine.uploads import Patience, UploadEngine
+from tusd_py.engine.patience import Patience
+from tusd_py.engine.processing import Processing
+from tusd_py.engine.uploads import UploadEngine
 from tusd_py.locks.memory import MemoryLocker
 from tusd_py.stores.memory import MemoryStore
 from tusd_py.testing import After, FaultyStore, ManualClock, RecordingSink, ScriptedBody
@@ -59,6 +61,7 @@ class Scene:
         hooks: Sequence[Hook] = (),
         housekeeping: Housekeeping | None = None,
         patience: Patience | None = None,
+        processing: Processing | None = None,
     ) -> None:
         self.store: Store = store if store is not None else MemoryStore()
         self.clock = ManualClock()
@@ -69,6 +72,7 @@ class Scene:
         self._hooks = hooks
         self._housekeeping = housekeeping
         self._patience = patience
+        self.processing = processing
         self.restart()
 
     def restart(self, store: Store | None = None) -> None:
@@ -85,6 +89,7 @@ class Scene:
             hooks=Hookpoints(self._hooks),
             lifetime=self._lifetime,
             patience=self._patience,
+            processing=self.processing,
         )
         self.janitor = Janitor(
             store=self.store,

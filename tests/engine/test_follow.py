@@ -24,12 +24,13 @@ from tusd_py.core.errors import (
     UploadNotFoundError,
     UploadRejectedError,
 )
-from tusd_py.core.intents import Terminate
+from tusd_py.core.intents import Append, Terminate
 from tusd_py.core.model import Lifetime, Upload
 from tusd_py.core.outcomes import BodyEnd
 from tusd_py.core.ports import Hook
-from tusd_py.engine.uploads import Patience
+from tusd_py.engine.patience import Patience
 from tusd_py.stores.local import LocalStore
+from tusd_py.testing import ScriptedBody
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -81,6 +82,26 @@ async def test_every_byte_of_a_slow_upload_comes_as_it_arrives(local: LocalStore
         await follower.has(start + 2000)
     await follower.task
 
+    assert follower.data == CONTENT
+
+
+async def test_pieces_that_count_at_once_come_within_one_body(local: LocalStore) -> None:
+    """A body whose every piece is committed, as a live one is: followers need not wait for its end."""
+    scene = Scene(local, patience=NEVER)
+    upload = await scene.create(None, CONTENT[:10])
+    follower = Follower(scene, upload.id, chunk_size=10)
+    gate, committed = asyncio.Event(), list[int]()
+    intent = Append(upload_id=upload.id, offset=10, body_length=None, declared_length=len(CONTENT))
+    body = ScriptedBody([CONTENT[10:3000], gate, CONTENT[3000:]])
+
+    sending = asyncio.create_task(scene.engine.append(intent, body, on_commit=committed.append))
+    await follower.has(3000)
+    was_sending = not sending.done()
+    gate.set()
+    await asyncio.gather(sending, follower.task)
+
+    assert was_sending
+    assert committed == [3000, len(CONTENT)]
     assert follower.data == CONTENT
 
 

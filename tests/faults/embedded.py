@@ -23,8 +23,13 @@ if TYPE_CHECKING:
 def embedded(
     upload_dir: Path, *hooks: Hook, **settings: Any
 ) -> Iterator[tuple[str, web.Application, BackgroundLoop]]:
-    """Where to create uploads, the application behind it, and the loop it lives in."""
-    app = create_app(Settings(upload_dir=upload_dir, min_free_space=0, **settings), hooks=hooks)
+    """Where to create uploads, the application behind it, and the loop it lives in.
+
+    Among the settings, `processors` are functions by name.
+    """
+    processors = settings.pop("processors", None)
+    chosen = Settings(upload_dir=upload_dir, min_free_space=0, **settings)
+    app = create_app(chosen, hooks=hooks, processors=processors)
     runner = Runner(app, idle_timeout=30, shutdown_timeout=1)
 
     async def listen() -> str:

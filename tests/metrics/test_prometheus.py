@@ -10,7 +10,16 @@ import pytest
 from tests.support.scrape import Scrape, parse
 from tusd_py.core import errors
 from tusd_py.core.errors import StorageFullError, StoreError, UploadNotFoundError
-from tusd_py.core.events import CompletionDelayed, UploadCreated, UploadExpired, UploadFinished
+from tusd_py.core.events import (
+    CompletionDelayed,
+    DeliveryAbandoned,
+    DeliveryFailed,
+    DeliveryUnclaimed,
+    UploadCreated,
+    UploadDelivered,
+    UploadExpired,
+    UploadFinished,
+)
 from tusd_py.core.measurements import LockRefused, LockTaken, RequestAnswered
 from tusd_py.core.model import Upload
 from tusd_py.metrics.prometheus import PrometheusMetrics, Readings
@@ -20,7 +29,12 @@ if TYPE_CHECKING:
     from tusd_py.core.errors import TusdError
 
 NOTHING = Readings(
-    active_uploads=0, received=0, waiting_completions=0, open_connections=None, free_space=None
+    active_uploads=0,
+    received=0,
+    waiting_completions=0,
+    pending_deliveries=0,
+    open_connections=None,
+    free_space=None,
 )
 BEGUN = datetime(2026, 11, 5, 12, tzinfo=UTC)
 UPLOAD = Upload(id="a", name="a", created_at=BEGUN)
@@ -97,9 +111,16 @@ async def test_refusals_are_no_errors_of_the_storage(metrics: PrometheusMetrics)
 
 
 async def test_what_happens_out_of_sight_is_counted(metrics: PrometheusMetrics) -> None:
-    """Expiry, completions put off, locks, and what the collector could not do."""
+    """Expiry, completions put off, deliveries, locks, and what the collector could not do."""
     metrics(UploadExpired(upload=UPLOAD))
     metrics(CompletionDelayed(upload=UPLOAD, error=StorageFullError("x")))
+    metrics(UploadDelivered(upload=UPLOAD, name="p", attempt=1))
+    for attempt in (1, 2):
+        error = ValueError("no")
+        failed = DeliveryFailed(upload=UPLOAD, name="p", attempt=attempt, retry_at=BEGUN, error=error)
+        metrics(failed)
+    metrics(DeliveryAbandoned(upload=UPLOAD, name="p", attempts=3))
+    metrics(DeliveryUnclaimed(upload=UPLOAD, name="q"))
     metrics.measure(LockTaken(seconds=0.02))
     metrics.measure(LockRefused())
     metrics.swept(2)
@@ -108,6 +129,11 @@ async def test_what_happens_out_of_sight_is_counted(metrics: PrometheusMetrics) 
 
     assert now.values["tusd_uploads_expired_total"] == 1
     assert now.values["tusd_completions_delayed_total"] == 1
+    assert now.of("tusd_deliveries_total") == {
+        '{outcome="delivered"}': 1,
+        '{outcome="failed"}': 2,
+        '{outcome="abandoned"}': 1,
+    }
     assert now.values["tusd_lock_wait_seconds_sum"] == 0.02
     assert now.values["tusd_lock_refusals_total"] == 1
     assert now.values["tusd_sweep_failures_total"] == 2
@@ -118,7 +144,12 @@ async def test_readings_are_shown_as_they_are_and_left_out_where_unknown(
 ) -> None:
     """No number is better than one that is made up."""
     known = Readings(
-        active_uploads=1, received=2, waiting_completions=3, open_connections=4, free_space=2**53
+        active_uploads=1,
+        received=2,
+        waiting_completions=3,
+        pending_deliveries=5,
+        open_connections=4,
+        free_space=2**53,
     )
 
     now = await shown(metrics, known)
@@ -127,6 +158,7 @@ async def test_readings_are_shown_as_they_are_and_left_out_where_unknown(
     assert now.values["tusd_uploads_active"] == 1
     assert now.values["tusd_bytes_received"] == 2
     assert now.values["tusd_completions_waiting"] == 3
+    assert now.values["tusd_deliveries_pending"] == 5
     assert now.values["tusd_connections_open"] == 4
     assert now.values["tusd_storage_free_bytes"] == 2**53
     assert now.names - unknown.names == {"tusd_connections_open", "tusd_storage_free_bytes"}

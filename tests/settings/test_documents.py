@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tusd_py.settings import Settings, help_text, load_settings
-from tusd_py.settings.fields import default_of, flag_of, group_of, kind_of, variable_of
+from tusd_py.settings.naming import default_of, flag_of, group_of, kind_of, variable_of
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "operations.md"
 

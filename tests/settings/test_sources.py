@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from tests.settings.support import write_config
 from tusd_py.settings import Settings, load_settings
-from tusd_py.settings.fields import flag_of, variable_of
+from tusd_py.settings.naming import flag_of, variable_of
 
 MIB = 2**20
 
@@ -59,6 +59,14 @@ def test_the_defaults_are_the_documented_ones() -> None:
         "finished_retention": None,
         "remember_expired": 86400.0,
         "gc_interval": 600.0,
+        "processor": (),
+        "processor_concurrency": 2,
+        "processor_chunk_size": 65536,
+        "processor_timeout": 3600.0,
+        "processor_retry": 1.0,
+        "processor_retry_max": 600.0,
+        "processor_attempts": 0,
+        "processor_abandon": (),
         "disable_cors": False,
         "cors_allow_origin": re.compile(".*"),
         "cors_allow_credentials": False,
@@ -159,6 +167,14 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "finished_retention": ("30d", 2592000.0),
     "remember_expired": ("0", 0.0),
     "gc_interval": ("1h30m", 5400.0),
+    "processor": ("sound.text:write, thumbnails", ("sound.text:write", "thumbnails")),
+    "processor_concurrency": ("7", 7),
+    "processor_chunk_size": ("1MiB", 2**20),
+    "processor_timeout": ("2h", 7200.0),
+    "processor_retry": ("500ms", 0.5),
+    "processor_retry_max": ("1h", 3600.0),
+    "processor_attempts": ("12", 12),
+    "processor_abandon": ("sound.text:old", ("sound.text:old",)),
     "disable_cors": ("True", True),
     "cors_allow_origin": (r"https://(www\.)?example\.org", re.compile(r"https://(www\.)?example\.org")),
     "cors_allow_credentials": ("true", True),
@@ -261,7 +277,14 @@ def test_the_last_of_a_repeated_flag_wins() -> None:
     assert load_settings(["--port", "1", "--port", "2"]).port == 2
 
 
-@pytest.mark.parametrize("name", ["expire_after", "finished_retention"])
+def test_a_list_of_code_grows_with_each_flag() -> None:
+    """`--processor` may be given for each of them, or once for all."""
+    argv = ["--processor", "a.b:c", "--port", "1", "--processor=d,e", "--processor", "f"]
+
+    assert load_settings(argv).processor == ("a.b:c", "d", "e", "f")
+
+
+@pytest.mark.parametrize("name", ["expire_after", "finished_retention", "processor_timeout"])
 @pytest.mark.parametrize("never", ["''", "0", "'0'", "0.0", "'0s'"])
 def test_a_lifespan_of_nothing_is_never(name: str, never: str) -> None:
     """Empty and 0 switch it off, in every way of writing them: no upload ends the moment it begins."""

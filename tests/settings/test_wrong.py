@@ -14,6 +14,7 @@ APART = "two separate paths are needed, such as /files/ and /uploads/"
 ALONE = "a path of its own is needed, such as /metrics"
 LIVE_ALONE = "a path of its own is needed, such as /live"
 PAIR = "as well; give both, or neither for plain HTTP"
+CODE = "is not a list of package.module:callable or names of installed entry points, each once"
 LISTED = "no such setting; `tusd-py serve --help` lists them all"
 
 
@@ -70,6 +71,22 @@ LISTED = "no such setting; `tusd-py serve --help` lists them all"
         ),
         (["--remember-expired", ""], f"--remember-expired: '' {DURATION}, up to 36500d"),
         (["--gc-interval", "36501d"], f"--gc-interval: '36501d' {DURATION}, up to 36500d"),
+        (["--processor", "a b"], f"--processor: 'a b' {CODE}"),
+        (["--processor", "a:b:c"], f"--processor: 'a:b:c' {CODE}"),
+        (["--processor", "a:b", "--processor", "a:b"], f"--processor: 'a:b,a:b' {CODE}"),
+        (["--processor-abandon", "/a"], f"--processor-abandon: '/a' {CODE}"),
+        (
+            ["--processor", "a:b", "--processor-abandon", "a:b"],
+            "--processor-abandon: 'a:b' is in use as a processor; one or the other",
+        ),
+        (
+            ["--processor-concurrency", "0"],
+            "--processor-concurrency: '0' is not a whole number from 1 to 256",
+        ),
+        (
+            ["--processor-attempts", "-1"],
+            "--processor-attempts: '-1' is not a whole number; 0 sets no limit",
+        ),
         (
             ["--tls-certificate", "c.pem"],
             f"--tls-certificate: needs tls_key {PAIR}",

@@ -47,7 +47,7 @@ Exit code: 0 done, 1 something could not be done, 2 a wrong setting.
         Option(name="dry_run", description="Change nothing; say what would be done."),
         _JSON,
     ),
-    settings=(*_STORAGE, "finished_retention", "remember_expired"),
+    settings=(*_STORAGE, "finished_retention", "remember_expired", "processor"),
 )
 
 FSCK = CommandLine(
@@ -73,7 +73,7 @@ not be examined, or a repair failed; 2 a wrong setting.
         ),
         _JSON,
     ),
-    settings=(*_STORAGE, "finished_retention"),
+    settings=(*_STORAGE, "finished_retention", "processor"),
 )
 
 LS = CommandLine(

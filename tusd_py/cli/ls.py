@@ -18,10 +18,10 @@ from tusd_py.settings import Settings, load_command
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tusd_py.core.model import Upload
+    from tusd_py.core.model import Delivery, Upload
     from tusd_py.core.ports import Store
 
-COLUMNS = ("ID", "KIND", "STATE", "OFFSET", "LENGTH", "AGE", "EXPIRES IN", "NAME")
+COLUMNS = ("ID", "KIND", "STATE", "OFFSET", "LENGTH", "AGE", "EXPIRES IN", "NAME", "PENDING")
 _NUMBERS = {"OFFSET", "LENGTH", "AGE", "EXPIRES IN"}
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -85,7 +85,12 @@ def _fields(listed: Listed) -> dict[str, object]:
         "created_at": iso(upload.created_at) if upload else None,
         "expires_at": iso(upload.expires_at) if upload else None,
         "name": upload.name if upload else None,
+        "deliveries": [_delivery_fields(each) for each in upload.deliveries] if upload else None,
     }
+
+
+def _delivery_fields(delivery: Delivery) -> dict[str, object]:
+    return {"name": delivery.name, "attempts": delivery.attempts, "due_at": iso(delivery.due_at)}
 
 
 def _cells(listed: Listed, size: Callable[[int], str]) -> tuple[str, ...]:
@@ -103,6 +108,7 @@ def _cells(listed: Listed, size: Callable[[int], str]) -> tuple[str, ...]:
         human_span((now - upload.created_at).total_seconds()),
         "-" if expires_at is None else human_span((expires_at - now).total_seconds()),
         inline(upload.name),
+        inline(", ".join(f"{each.name} ({each.attempts})" for each in upload.deliveries)) or "-",
     )
 
 

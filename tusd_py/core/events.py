@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tusd_py.core.errors import TusdError
     from tusd_py.core.model import Upload
 
@@ -46,4 +48,51 @@ class CompletionDelayed:
     error: TusdError
 
 
-Event = UploadCreated | UploadFinished | UploadTerminated | UploadExpired | CompletionDelayed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadDelivered:
+    """The finished upload was given to `name`, at the attempt of this number."""
+
+    upload: Upload
+    name: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryFailed:
+    """Giving the finished upload to `name` failed; it will be tried again, not before `retry_at`."""
+
+    upload: Upload
+    name: str
+    attempt: int
+    retry_at: datetime
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryAbandoned:
+    """The finished upload will not be given to `name` any more: the operator's settings say so."""
+
+    upload: Upload
+    name: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryUnclaimed:
+    """The finished upload, the first one met, is to be given to `name`, whom nobody here knows."""
+
+    upload: Upload
+    name: str
+
+
+Event = (
+    UploadCreated
+    | UploadFinished
+    | UploadTerminated
+    | UploadExpired
+    | CompletionDelayed
+    | UploadDelivered
+    | DeliveryFailed
+    | DeliveryAbandoned
+    | DeliveryUnclaimed
+)

@@ -251,6 +251,19 @@ class Meter(Protocol):
         ...
 
 
+class Processor(Protocol):
+    """Code of the operator's that is given every finished upload."""
+
+    async def __call__(self, upload: Upload, pieces: AsyncIterator[bytes]) -> None:
+        """Do with the complete `upload` what is to be done; `pieces` are its bytes, in order.
+
+        Returning says that it is done, however much of the pieces was taken. After any exception it is
+        called again, and it may also be called again after it has returned, when the process ends
+        before that is on record.
+        """
+        ...
+
+
 class Hook:
     """Code of the operator's that may veto. Subclass it and define what is needed; the rest agrees.
 

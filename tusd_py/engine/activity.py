@@ -15,6 +15,7 @@ class Activity:
 
     bodies: Sized
     delayed: Sized
+    deliveries: Sized
     received: int = 0
 
     @property
@@ -26,3 +27,8 @@ class Activity:
     def waiting(self) -> int:
         """Uploads that have all their bytes and could not be finished yet."""
         return len(self.delayed)
+
+    @property
+    def undelivered(self) -> int:
+        """Deliveries of finished uploads that are under way or planned."""
+        return len(self.deliveries)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 class Arrivals:
@@ -26,6 +26,15 @@ class Arrivals:
         """Bytes of the upload count, or its state is another one."""
         for news in self._followers.get(upload_id, ()):
             news.set()
+
+    def telling(self, upload_id: str, on_commit: Callable[[int], None]) -> Callable[[int], None]:
+        """`on_commit`, and the followers hear of it, too."""
+
+        def on_commit_and_note(offset: int) -> None:
+            on_commit(offset)
+            self.note(upload_id)
+
+        return on_commit_and_note
 
     def end(self) -> None:
         """Nothing more comes: whoever waits has waited long enough."""

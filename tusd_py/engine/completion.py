@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tusd_py.core import rules
+from tusd_py.core.deliveries import expecting
 from tusd_py.core.errors import (
     MaxSizeExceededError,
     StoreError,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from tusd_py.core.ports import Clock, EventSink, Locker, Store
+    from tusd_py.engine.deliveries import Deliveries
     from tusd_py.engine.hookpoints import Hookpoints
 
 NEVER_DISTURB = math.inf
@@ -40,6 +42,9 @@ class Completion:
     clock: Clock
     lifetime: Lifetime
     limits: Limits
+    deliveries: Deliveries
+    recipients: tuple[str, ...] = ()
+    """Whom a finished upload is to be delivered to."""
     delayed: set[str] = field(default_factory=set)
     """Uploads that could not be finished when it was tried last. For those who watch, not for us."""
     _waiting: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -82,7 +87,7 @@ class Completion:
             upload = await self._record_end(upload)
         except (UploadRejectedError, UploadGoneError):
             # Vetoed, or a partial was removed: there is no way to the end.
-            await self.store.save(replace(upload, state=UploadState.FAILED))
+            await self.store.save(replace(upload, state=UploadState.FAILED, deliveries=()))
             self.delayed.discard(upload.id)
             raise
         except StoreError as error:
@@ -95,6 +100,7 @@ class Completion:
             await self._settle_finals_of(upload.id)
         else:
             self.emit(UploadFinished(upload=upload))
+            self.deliveries.expect(upload)
         return upload
 
     async def _record_end(self, upload: Upload) -> Upload:
@@ -108,13 +114,15 @@ class Completion:
         return upload
 
     async def _prepare(self, upload: Upload) -> Upload:
-        """On its way: whoever could object has agreed, and that is on record before anything is public.
+        """On its way: whoever could object has agreed, and that is on record before anything is public,
+        with those who have to be given the upload.
 
         The hooks are not asked again after that: a veto must not come when the file is already out.
         """
         if upload.state is not UploadState.COMPLETING:
             if upload.kind is not UploadKind.PARTIAL:
                 await self.hooks.pre_finish(upload)
+                upload = expecting(upload, self.recipients)
             upload = replace(upload, state=UploadState.COMPLETING)
             if upload.kind is UploadKind.FINAL or not self.store.marks_by_publishing:
                 await self.store.save(upload)

@@ -1,4 +1,4 @@
-"""The collector: what has expired, what a crash left, what still has to be finished.
+"""The collector: what has expired, what a crash left, what still has to be finished or delivered.
 
 A finished upload is never touched unless finished ones were given a time of their own.
 """
@@ -93,8 +93,16 @@ class Janitor:
                 async with self._store.lead() as leads:
                     while leads:
                         tell(await self.sweep(collects=interval > 0))
-                        await asyncio.sleep(interval or A_DAY)
+                        await self._rest(interval or A_DAY)
             await asyncio.sleep(LEAD_RETRY)
+
+    async def _rest(self, interval: float) -> None:
+        """Until the next sweep is due, or the deliveries have room for more than they could remember."""
+        wanted = self._completion.deliveries.wants_sweep
+        with suppress(TimeoutError):
+            async with asyncio.timeout(interval):
+                await wanted.wait()
+        wanted.clear()
 
     async def sweep(self, *, is_dry_run: bool = False, collects: bool = True) -> SweepReport:
         """Look at every upload once. `is_dry_run`: change nothing. Not `collects`: only finish."""
@@ -119,6 +127,8 @@ class Janitor:
                     expired.append(upload)
                 elif upload.awaits_completion or upload.is_waiting_final:
                     (finals if upload.kind is UploadKind.FINAL else unfinished).append(upload)
+                elif not report.is_dry_run:
+                    self._completion.deliveries.expect(upload)
         # Finals come after the partials that they wait for, partials go after the finals that need them.
         for upload in (*unfinished, *finals):
             with _noting(upload.id, report):

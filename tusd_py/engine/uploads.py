@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
@@ -32,7 +32,10 @@ from tusd_py.core.outcomes import Appended, BodyEnd, Created, Inspected, Termina
 from tusd_py.engine.activity import Activity
 from tusd_py.engine.arrivals import Arrivals
 from tusd_py.engine.completion import Completion
+from tusd_py.engine.deliveries import Deliveries
 from tusd_py.engine.hookpoints import Hookpoints
+from tusd_py.engine.patience import Patience
+from tusd_py.engine.processing import Processing
 from tusd_py.engine.progress import Progress
 from tusd_py.engine.pump import pump
 from tusd_py.engine.streams import Passage, Streams
@@ -55,18 +58,6 @@ if TYPE_CHECKING:
     from tusd_py.engine.progress import OnCommit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """Seconds: how long a request waits for an upload's lock, how long a holder may be silent before
-    a HEAD takes the upload over from it, how often a running body asks the hooks, and how often who
-    follows an upload looks for what came to another process."""
-
-    lock_timeout: float = 20.0
-    holder_silence: float = 1.0
-    progress_interval: float = 1.0
-    follow_interval: float = 0.5
-
-
 class UploadEngine:
     """Creates, fills, finishes, reads and removes uploads.
 
@@ -86,6 +77,7 @@ class UploadEngine:
         hooks: Hookpoints | None = None,
         lifetime: Lifetime | None = None,
         patience: Patience | None = None,
+        processing: Processing | None = None,
     ) -> None:
         self.store = store
         self.locker = locker
@@ -96,6 +88,22 @@ class UploadEngine:
         self._hooks = hooks or Hookpoints()
         self._lifetime = lifetime or Lifetime()
         self._patience = patience or Patience()
+        self._arrivals = Arrivals()
+        self._streams = Streams(
+            store=store, clock=clock, arrivals=self._arrivals, interval=self._patience.follow_interval
+        )
+        processing = processing or Processing()
+        self.deliveries = Deliveries(
+            store=store,
+            locker=locker,
+            clock=clock,
+            emit=emit,
+            receivers=processing.receivers(self.stream),
+            abandoned=processing.abandoned,
+            retry=processing.retry,
+            width=processing.concurrency,
+            lock_timeout=self._patience.lock_timeout,
+        )
         self.completion = Completion(
             store=store,
             locker=locker,
@@ -104,13 +112,11 @@ class UploadEngine:
             clock=clock,
             lifetime=self._lifetime,
             limits=limits,
-        )
-        self._arrivals = Arrivals()
-        self._streams = Streams(
-            store=store, clock=clock, arrivals=self._arrivals, interval=self._patience.follow_interval
+            deliveries=self.deliveries,
+            recipients=processing.names,
         )
         self._bodies: set[Body] = set()
-        self.activity = Activity(self._bodies, self.completion.delayed)
+        self.activity = Activity(self._bodies, self.completion.delayed, self.deliveries)
         self._stopping = False
 
     # -- requests -----------------------------------------------------------------------------
@@ -167,7 +173,8 @@ class UploadEngine:
                 if upload.awaits_completion:
                     upload = await self.completion.complete(upload)
                 plan = rules.plan_append(upload, intent, self._limits, self._clock())
-                received = await self._receive(plan, body, lock, intent.checksum, on_commit)
+                tell = on_commit and self._arrivals.telling(upload.id, on_commit)
+                received = await self._receive(plan, body, lock, intent.checksum, tell)
                 return Appended(upload=received)
 
     async def _look_around(self) -> rules.Circumstances:
@@ -249,21 +256,20 @@ class UploadEngine:
             yield upload, reader
 
     def stream(self, upload_id: str, passage: Passage) -> AsyncGenerator[bytes, None]:
-        """The upload's bytes, finished or still arriving, in pieces. Takes no lock.
+        """The upload's bytes, finished or still arriving, in pieces. Close it, or iterate to the end.
 
-        Without `follow` it ends where the upload is now, with it once the upload is complete. The
-        iteration raises what a read would: UploadNotFoundError and its like, also when the upload is
-        removed, fails or expires while it is followed; ServerShutdownError when nothing more can come;
-        StoreError. Every piece before that was right. Close it, or iterate to the end.
+        The iteration raises what a read would, also when an upload that is followed is removed, fails or
+        expires; ServerShutdownError when nothing more can come. Every piece before that was right.
         """
         return self._streams.open(upload_id, passage)
 
     # -- the server's life --------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Let go of every running body, keeping its bytes, and take no new ones."""
+        """Let go of every running body, keeping its bytes; take no new ones, and begin no delivery."""
         self._stopping = True
         self._arrivals.end()
+        self.deliveries.stop()
         for body in self._bodies:
             body.cut(BodyEnd.SHUTDOWN)
 

@@ -12,8 +12,12 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, Summary
 from tusd_py.core.errors import NameTakenError, RecordCorruptError, StorageFullError, StoreError
 from tusd_py.core.events import (
     CompletionDelayed,
+    DeliveryAbandoned,
+    DeliveryFailed,
+    DeliveryUnclaimed,
     Event,
     UploadCreated,
+    UploadDelivered,
     UploadExpired,
     UploadFinished,
     UploadTerminated,
@@ -71,12 +75,14 @@ class Readings:
     """What is read when somebody asks, and not counted on the way; None is not known.
 
     `received` are the bytes of request bodies stored since the start, `active_uploads` the bodies that
-    are being received, `waiting_completions` uploads that have all their bytes and could not be finished.
+    are being received, `waiting_completions` uploads that have all their bytes and could not be finished,
+    `pending_deliveries` those of finished uploads that are still to be made.
     """
 
     active_uploads: int
     received: int
     waiting_completions: int
+    pending_deliveries: int
     open_connections: int | None
     free_space: int | None
 
@@ -125,6 +131,9 @@ class PrometheusMetrics:
         self._delayed = Counter(
             "tusd_completions_delayed", "Attempts to finish an upload that failed.", registry=registry
         )
+        self._deliveries = Counter(
+            "tusd_deliveries", "Deliveries of finished uploads tried.", ["outcome"], registry=registry
+        )
         self._sweep_failures = Counter(
             "tusd_sweep_failures", "Things that the collector could not read or change.", registry=registry
         )
@@ -140,6 +149,8 @@ class PrometheusMetrics:
         """A series that begins with its first event hides that event from rate()."""
         for method in (*_METHODS, _OTHER_METHOD):
             self._requests.labels(method)
+        for outcome in ("delivered", "failed", "abandoned"):
+            self._deliveries.labels(outcome)
         for kind in _STORAGE_ERRORS.values():
             self._storage_errors.labels(kind)
 
@@ -159,6 +170,14 @@ class PrometheusMetrics:
                 self._expired.inc()
             case CompletionDelayed():
                 self._delayed.inc()
+            case UploadDelivered():
+                self._deliveries.labels("delivered").inc()
+            case DeliveryFailed():
+                self._deliveries.labels("failed").inc()
+            case DeliveryAbandoned():
+                self._deliveries.labels("abandoned").inc()
+            case DeliveryUnclaimed():  # a matter of the settings: the log has it
+                return
             case _:
                 assert_never(event)
 
@@ -217,6 +236,11 @@ class PrometheusMetrics:
             "tusd_completions_waiting",
             "Uploads that have all their bytes and could not be finished yet.",
             readings.waiting_completions,
+        )
+        families.gauge(
+            "tusd_deliveries_pending",
+            "Deliveries of finished uploads that are still to be made.",
+            readings.pending_deliveries,
         )
         families.gauge("tusd_storage_free_bytes", "Bytes the storage has left.", readings.free_space)
         return families

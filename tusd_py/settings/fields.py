@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from pydantic import ByteSize, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from tusd_py.core.checksums import ALGORITHMS
 from tusd_py.core.errors import TusdError
 from tusd_py.settings.kinds import (
+    KIB,
     MIB,
     Algorithms,
     Bucket,
@@ -26,8 +27,8 @@ from tusd_py.settings.kinds import (
     Expiration,
     Folder,
     Host,
-    Kind,
     Lifespan,
+    Limit,
     LogFormat,
     LogLevel,
     Loop,
@@ -46,17 +47,14 @@ from tusd_py.settings.kinds import (
     Span,
     Switch,
     Target,
+    Targets,
     TlsMode,
     UrlPath,
     WholeSeconds,
 )
+from tusd_py.settings.naming import ENV_PREFIX
 from tusd_py.settings.paths import Page, find_conflict
 from tusd_py.stores.s3_parts import MAX_PART, MAX_PARTS
-
-if TYPE_CHECKING:
-    from pydantic.fields import FieldInfo
-
-ENV_PREFIX = "TUSD_PY_"
 
 
 class SettingsError(TusdError):
@@ -77,6 +75,7 @@ _features = partial(_setting, "Features")
 _cors = partial(_setting, "Browsers on other sites (CORS)")
 _live = partial(_setting, "Live audio")
 _cleaning = partial(_setting, "Expiration and cleaning up")
+_processing = partial(_setting, "Processing finished uploads")
 _times = partial(_setting, "Times")
 _metrics = partial(_setting, "Metrics")
 _running = partial(_setting, "Running")
@@ -250,6 +249,32 @@ class Settings(BaseSettings):
         " crash interrupted. 0 only finishes: then `tusd-py gc` removes, while no server runs.",
     )
 
+    processor: Targets = _processing(
+        (),
+        "Code that is given every finished upload: package.module:callable, or the name of an entry point"
+        " of the group tusd_py.processors. May be given more than once.",
+    )
+    processor_concurrency: Count = _processing(2, "How many uploads each processor is given at once.")
+    processor_chunk_size: ChunkSize = _processing(
+        ByteSize(64 * KIB), "Piece in which a processor is given an upload."
+    )
+    processor_timeout: Lifespan = _processing(
+        3600.0,
+        "How long a processor may take for one upload before that attempt has failed. 0 is for ever.",
+    )
+    processor_retry: Duration = _processing(
+        1.0, "How long to wait after the first failed attempt. After each further one it is twice as long."
+    )
+    processor_retry_max: Duration = _processing(600.0, "The longest time to wait between two attempts.")
+    processor_attempts: Limit = _processing(
+        0, "GIVES UP giving an upload to a processor after so many attempts. 0 tries for ever."
+    )
+    processor_abandon: Targets = _processing(
+        (),
+        "GIVES UP whatever uploads still have to be given to the processors of these names: those that are"
+        " no longer in use.",
+    )
+
     disable_cors: Switch = _cors(
         False, "Send no CORS headers at all: a proxy does, or no browser comes from another site."
     )
@@ -333,6 +358,13 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _check_processors_wanted(self) -> Self:
+        both = sorted({*self.processor} & {*self.processor_abandon})
+        if both:
+            raise _conflict("processor_abandon", f"{both[0]!r} is in use as a processor; one or the other")
+        return self
+
+    @model_validator(mode="after")
     def _check_paths_apart(self) -> Self:
         served = {"metrics_path": self.expose_metrics, "live_path": not self.disable_live}
         pages = [
@@ -348,41 +380,3 @@ class Settings(BaseSettings):
 
 def _conflict(field: str, problem: str) -> PydanticCustomError:
     return PydanticCustomError("conflict", "{problem}", {"field": field, "problem": problem})
-
-
-def flag_of(name: str) -> str:
-    """The command line flag of a field."""
-    return "--" + name.replace("_", "-")
-
-
-def variable_of(name: str) -> str:
-    """The environment variable of a field."""
-    return ENV_PREFIX + name.upper()
-
-
-def kind_of(field: FieldInfo) -> Kind:
-    """How values of a field are written."""
-    return next(mark for mark in field.metadata if isinstance(mark, Kind))
-
-
-def group_of(field: FieldInfo) -> str:
-    """The heading a field stands under."""
-    match field.json_schema_extra:
-        case {"group": str(group)}:
-            return group
-        case _:
-            raise LookupError(f"{field!r} has no group")
-
-
-def other_flag_of(field: FieldInfo) -> str | None:
-    """A second name of the flag, where people know it by another."""
-    match field.json_schema_extra:
-        case {"also": str(name)} if name:
-            return flag_of(name)
-        case _:
-            return None
-
-
-def default_of(field: FieldInfo) -> str:
-    """The default as people write it; empty where there is none."""
-    return kind_of(field).format(field.default)

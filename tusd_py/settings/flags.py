@@ -7,10 +7,9 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tusd_py.settings.fields import (
+from tusd_py.settings.fields import Settings, SettingsError
+from tusd_py.settings.naming import (
     ENV_PREFIX,
-    Settings,
-    SettingsError,
     default_of,
     flag_of,
     group_of,
@@ -116,6 +115,9 @@ def parse_flags(argv: Sequence[str], line: CommandLine = SERVE) -> tuple[dict[st
             raise SettingsError(
                 f"{flag_of(option.name)}: {given[option.name]!r} is not one of {', '.join(option.choices)}"
             )
+    for name in given.keys() & set(line.settings):
+        if kind_of(Settings.model_fields[name]).repeatable:
+            given[name] = ",".join(given[name])
     return given, rest
 
 
@@ -182,7 +184,8 @@ def _add_flag(group: argparse._ArgumentGroup, name: str) -> None:
     if field.annotation is bool:  # the flag alone switches it on
         group.add_argument(flag, metavar=metavar, nargs="?", const="true", help=text)
         return
-    group.add_argument(flag, metavar=metavar, help=text)
+    action = "append" if kind_of(field).repeatable else "store"
+    group.add_argument(flag, metavar=metavar, action=action, help=text)
     other = other_flag_of(field)
     if other is not None:
         group.add_argument(other, dest=name, help=argparse.SUPPRESS)

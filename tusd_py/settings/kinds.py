@@ -28,6 +28,8 @@ class Kind:
     accepted: str
     unit: str = ""
     format: Callable[[Any], str] = str
+    repeatable: bool = False
+    """Its flag may be given more than once, for one more each time."""
 
 
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -39,6 +41,7 @@ _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _SIZE = re.compile(r"[0-9]+\s*b?|[0-9]+(?:\.[0-9]+)?\s*[kmgtpe](?:i?b)?", re.IGNORECASE)
 _URL_PATH = re.compile(r"/|(?:/(?!\.{1,2}/)[A-Za-z0-9._~-]+)+/")
 _TARGET = re.compile(r"[A-Za-z0-9_.]+:[A-Za-z0-9_.]+")
+_TARGET_OR_NAME = re.compile(rf"{_TARGET.pattern}|[A-Za-z0-9_.-]+")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
@@ -143,6 +146,12 @@ def _check_target(value: str | None) -> str | None:
     if value is not None and not _TARGET.fullmatch(value):
         raise ValueError("not a name of code")
     return value
+
+
+def _check_targets(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(_TARGET_OR_NAME.fullmatch(name) for name in names) or len(set(names)) < len(names):
+        raise ValueError("not names of code, each once")
+    return names
 
 
 def _check_algorithms(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -306,6 +315,24 @@ Target = Annotated[
     BeforeValidator(_empty_to_none),
     AfterValidator(_check_target),
     Kind(metavar="NAME", accepted="the name of code, as package.module:callable", format=_format_path),
+]
+Targets = Annotated[
+    tuple[str, ...],
+    NoDecode,
+    BeforeValidator(_split_names),
+    AfterValidator(_check_targets),
+    Kind(
+        metavar="NAME",
+        accepted="a list of package.module:callable or names of installed entry points, each once",
+        format=_format_names,
+        repeatable=True,
+    ),
+]
+Limit = Annotated[
+    int,
+    BeforeValidator(_check_number),
+    Field(ge=0),
+    Kind(metavar="NUMBER", accepted="a whole number; 0 sets no limit"),
 ]
 Algorithms = Annotated[
     tuple[str, ...],

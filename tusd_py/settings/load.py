@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource
 
-from tusd_py.settings.fields import ENV_PREFIX, Settings, SettingsError, flag_of, kind_of, variable_of
+from tusd_py.settings.fields import Settings, SettingsError
 from tusd_py.settings.flags import CONFIG_FLAG, CONFIG_VARIABLE, SERVE, CommandLine, parse_flags
+from tusd_py.settings.naming import ENV_PREFIX, flag_of, kind_of, variable_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
