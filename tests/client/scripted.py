@@ -32,13 +32,21 @@ def reply(status: str, *fields: str, body: bytes = b"") -> bytes:
 class ScriptedServer:
     """Answers every request with what `answer(asked)` returns, one request to a connection.
 
-    Runs in a thread of its own, on a free port of 127.0.0.1; None leaves the request unanswered.
+    Runs in a thread of its own, on a free port of 127.0.0.1; None leaves the request unanswered. One
+    that is `hasty` answers what it has the head of, and throws the body away.
     """
 
-    def __init__(self, answer: Callable[[Asked], bytes | None], tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        answer: Callable[[Asked], bytes | None],
+        tls: ssl.SSLContext | None = None,
+        *,
+        hasty: bool = False,
+    ) -> None:
         self.asked: list[Asked] = []
         self._answer = answer
         self._tls = tls
+        self._hasty = hasty
         self._loop = BackgroundLoop()
         self._clients: set[asyncio.StreamWriter] = set()
 
@@ -71,7 +79,8 @@ class ScriptedServer:
             headers = {
                 name.lower(): value.strip() for name, _, value in (at.partition(":") for at in lines)
             }
-            body = await reader.readexactly(int(headers.get("content-length", "0")))
+            size = 0 if self._hasty else int(headers.get("content-length", "0"))
+            body = await reader.readexactly(size)
             method, target, _ = first.split(" ")
             asked = Asked(method=method, target=target, headers=headers, body=body)
             self.asked.append(asked)
@@ -81,8 +90,17 @@ class ScriptedServer:
             else:
                 writer.write(said)
                 await writer.drain()
+                if self._hasty:
+                    await _ignore_the_rest(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client has left
         finally:
             self._clients.discard(writer)
             writer.close()
+
+
+async def _ignore_the_rest(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Hang up in good order: closing with bytes unread would take the answer back."""
+    writer.write_eof()
+    while await reader.read(65536):
+        pass

@@ -93,6 +93,17 @@ def test_what_cannot_be_right_ends_the_upload(tmp_path: Path, patch: bytes, line
     assert methods == ["OPTIONS", "POST", "PATCH"]
 
 
+def test_a_refusal_in_the_middle_of_a_chunk_is_heard(tmp_path: Path) -> None:
+    """A server that has seen enough answers and hangs up; its words are told, and not its HTML."""
+    refusal = b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"
+    path = write(tmp_path, Payload(size=8_000_000, seed=2))
+    with ScriptedServer(Script(patch=[refusal]), hasty=True) as server:
+        [job] = send(server.origin, path, chunk_size=8_000_000)
+
+        assert [asked.method for asked in server.asked] == ["OPTIONS", "POST", "PATCH"]
+    assert failed(job).endswith("was answered 403 Forbidden")
+
+
 @pytest.mark.parametrize("status", ["409 Conflict", "423 Locked", "429 Slow", "460 Sum", "500 X", "503 X"])
 def test_what_may_pass_is_tried_again_from_where_the_server_says(tmp_path: Path, status: str) -> None:
     """409 and 423 as tus-js-client has it, a spoilt chunk, too many requests, and every 5xx: HEAD first."""

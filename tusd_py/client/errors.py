@@ -52,6 +52,10 @@ class StartAgainError(PassingError):
     """What the server has at the address is not the upload that was begun there: a new one is needed."""
 
 
+class ChunkTooLargeError(PassingError):
+    """Something on the way takes no request of this size; a smaller one may pass."""
+
+
 class VanishedError(ClientError):
     """The server no longer knows an upload that it has just said is whole."""
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 from yarl import URL
 
 from tusd_py.client.errors import (
+    ChunkTooLargeError,
     ClientError,
     NoConnectionError,
     PassingError,
@@ -118,7 +119,7 @@ class Uploader:
         self._memory = memory
         self._watcher = watcher or Watcher()
         self._algorithm = self._choose_algorithm()
-        self._chunk_size = self._policy.chunk_size
+        self._chunk_size = self._largest_chunk = self._policy.chunk_size
         self._is_length_told = source.length is not None
         self._is_recalled = False
         self._resumed_from = 0
@@ -247,9 +248,12 @@ class Uploader:
             raise
         if answer.status in _GONE:
             await self._start_again(f"{url} is gone ({answer.status})")
+        if answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and len(chunk) > SMALLEST_CHUNK:
+            self._chunk_size = self._largest_chunk = len(chunk) // 2
+            raise ChunkTooLargeError(f"PATCH {url}: {len(chunk)} bytes are too many for one request")
         self.offset = _believe(answer.check(), start, len(chunk))
         self._is_length_told |= "Upload-Length" in fields
-        self._chunk_size = min(self._policy.chunk_size, self._chunk_size * 2)
+        self._chunk_size = min(self._largest_chunk, self._chunk_size * 2)
         self._location = answer.address("Content-Location") or self._location
 
     async def _fields_for(self, chunk: bytes) -> dict[str, str]:

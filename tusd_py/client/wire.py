@@ -194,7 +194,8 @@ class Wire:
 
 
 async def _answer(response: aiohttp.ClientResponse) -> Answer:
-    start = await response.content.read(_TEXT) if response.method != "HEAD" else b""
+    is_for_people = response.method != "HEAD" and response.content_type != "text/html"
+    start = await response.content.read(_TEXT) if is_for_people else b""
     text = start.decode("utf-8", "replace").partition("\n")[0].strip()
     return Answer(
         method=response.method,
