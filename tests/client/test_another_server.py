@@ -12,7 +12,7 @@ import pytest
 
 from tests.client.commands import run
 from tests.client.sending import CHUNK, failed, methods, send, sent, write
-from tests.support.faults import refuse, reset_after
+from tests.support.faults import lose_response, refuse, reset_after
 from tests.support.payload import Payload, sha256
 from tests.support.proxy import FaultProxy
 from tests.support.server import fetch
@@ -62,6 +62,17 @@ def test_a_later_run_goes_on(filer: FaultProxy, tmp_path: Path, state: Path) -> 
     assert failed(first)
     assert sent(second).resumed_from == 3 * CHUNK
     assert stored(filer, "later/a.bin") == payload.sha256
+
+
+def test_a_lost_last_answer_sends_it_all_again(filer: FaultProxy, tmp_path: Path) -> None:
+    """The server has forgotten that it has the file: it is not called a success, but made one."""
+    payload = Payload(size=SIZE, seed=62)
+    filer.script(lose_response("PATCH", nth=11))
+    [job] = send(f"{filer.origin}/.tus/again/a.bin", write(tmp_path, payload))
+
+    assert sent(job).size == SIZE
+    assert methods(filer).count("POST") == 2
+    assert stored(filer, "again/a.bin") == payload.sha256
 
 
 def test_the_probe_finds_out_that_finished_uploads_are_forgotten(filer: FaultProxy, state: Path) -> None:

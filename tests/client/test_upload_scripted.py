@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tusd_py.client.batch import Job
 
 NO_OPTIONS = reply("404 Not Found")
+GONE = reply("404 Not Found", "Tus-Resumable: 1.0.0")
 CREATED = reply("201 Created", "Location: /u/1")
 SIZE = 10
 OFFSET = "204 No Content"
@@ -155,7 +156,7 @@ def test_a_server_that_never_has_it_all_is_given_up(tmp_path: Path) -> None:
 def test_an_empty_file_is_done_when_the_server_says_so(tmp_path: Path) -> None:
     """No byte has to be sent, and still the answer to the creation is not taken for the end."""
     path = write(tmp_path, Payload(size=0))
-    with ScriptedServer(Script(patch=[], head=[reply("404 Not Found")])) as server:
+    with ScriptedServer(Script(patch=[], head=[GONE])) as server:
         [job] = send(server.origin, path, delays=(0,))
 
     assert "is gone (404); starting again" in failed(job)
@@ -163,11 +164,29 @@ def test_an_empty_file_is_done_when_the_server_says_so(tmp_path: Path) -> None:
 
 def test_an_upload_that_vanishes_is_begun_anew_a_few_times(tmp_path: Path, state: Path) -> None:
     """A server that forgets every upload is given up when the attempts are."""
-    job, methods = attempt(Script(patch=[reply("404 Not Found")]), tmp_path, state)
+    job, methods = attempt(Script(patch=[GONE]), tmp_path, state)
 
     assert "is gone (404); starting again" in failed(job)
     assert methods.count("POST") == len(AT_ONCE) + 1
     assert list(state.iterdir()) == []
+
+
+def test_a_proxy_that_has_lost_its_way_does_not_end_an_upload(tmp_path: Path, state: Path) -> None:
+    """tus 1.0.0, Tus-Resumable: a 404 without it is not the server's, and nothing is begun anew for it."""
+    script = Script(patch=[reply("503 X"), has(10)], head=[NO_OPTIONS, has(4, "Upload-Length: 10")])
+    job, methods = attempt(script, tmp_path, state)
+
+    assert sent(job).size == 10
+    assert methods == ["OPTIONS", "POST", "PATCH", "HEAD", "HEAD", "PATCH"]
+
+
+def test_an_upload_that_only_a_proxy_has_lost_is_still_remembered(tmp_path: Path, state: Path) -> None:
+    """When the attempts are spent, the next run looks at the same address."""
+    job, methods = attempt(Script(patch=[reply("503 X")], head=[NO_OPTIONS]), tmp_path, state)
+
+    assert failed(job).endswith("404 came from something that speaks no tus")
+    assert methods.count("POST") == 1
+    assert len(list(state.iterdir())) == 1
 
 
 def test_a_remembered_address_with_another_upload_is_left_alone(tmp_path: Path, state: Path) -> None:

@@ -22,6 +22,8 @@ from tusd_py.settings import SettingsError, load_arguments
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from tusd_py.client.uploader import Uploaded
+
 
 def run(argv: Sequence[str]) -> int:
     """Upload as `argv` says. Raises SettingsError."""
@@ -86,16 +88,15 @@ def _report(jobs: list[Job], options: dict[str, Any]) -> None:
     if "json" in options:
         say_json([_fields(job) for job in jobs])
     else:
-        say(f"{inline(job.path)}\t{_address(job)}" for job in jobs if job.uploaded)
+        say(f"{inline(job.path)}\t{_address(job.uploaded)}" for job in jobs if job.uploaded)
     for job in jobs:
         for line in _complaint(job, resumable="no_resume" not in options):
             sys.stderr.write(f"tusd-py: {inline(line)}\n")
 
 
-def _address(job: Job) -> str:
+def _address(uploaded: Uploaded) -> str:
     """Where the file is; the upload's own address where the server does not tell that."""
-    assert job.uploaded is not None  # noqa: S101 - asked for what is uploaded alone
-    return str(job.uploaded.location or job.uploaded.url)
+    return str(uploaded.location or uploaded.url)
 
 
 def _complaint(job: Job, *, resumable: bool) -> Iterator[str]:

@@ -136,8 +136,7 @@ class RoundTrip:
 
     async def _download(self) -> None:
         """The file as it is served, by the address that the server gives, else by the upload's own."""
-        url = self._location or self._upload
-        assert url is not None  # noqa: S101 - it was created
+        url = self._location or self._address
         served = await self._wire.fetch(url)
         if self._location is None and served.answer.status in _NOT_SERVED:
             self._said = f"not served ({served.answer.status})"
@@ -174,8 +173,13 @@ class RoundTrip:
         self.left += [upload, *([self._location] if self._location else [])]
 
     async def _ask(self, method: str, fields: dict[str, str], body: bytes = b"") -> Answer:
-        assert self._upload is not None  # noqa: S101 - it was created
-        return await self._wire.ask(method, self._upload, fields, body=body)
+        return await self._wire.ask(method, self._address, fields, body=body)
+
+    @property
+    def _address(self) -> URL:
+        if self._upload is None:
+            raise ProtocolError("there is no upload")
+        return self._upload
 
 
 def _expect(answer: Answer, name: str, value: int) -> None:

@@ -11,6 +11,7 @@ import base64
 import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NoReturn
 
@@ -134,15 +135,15 @@ class Uploader:
         patience = Patience(self._policy.delays, self._watcher.waits)
         await self._recall()
         try:
-            await patience.persist(self._send_all, lambda: self.offset)
+            url = await patience.persist(self._send_all, lambda: self.offset)
         except SourceChangedError:
             await self._give_up()
             raise
         await self._forget()
-        sha256 = await patience.persist(self._verify) if self._policy.verify else None
-        assert self.url is not None  # noqa: S101 - there is nothing to send to otherwise
+        served_at = self._location or url
+        sha256 = await patience.persist(partial(self._verify, served_at)) if self._policy.verify else None
         return Uploaded(
-            url=self.url,
+            url=url,
             location=self._location,
             size=self.offset,
             resumed_from=self._resumed_from,
@@ -163,8 +164,8 @@ class Uploader:
         if self._memory is not None:
             await self._memory.forget()
 
-    async def _send_all(self) -> None:
-        """One attempt: learn where to go on, and send from there to the end."""
+    async def _send_all(self) -> URL:
+        """One attempt: learn where to go on, and send from there to the end. Where the upload is."""
         if self.url is None:
             self.url = await self._create()
             self._watcher.began(0)
@@ -174,6 +175,7 @@ class Uploader:
             await self._find_offset(self.url)
         while not self._is_complete:
             await self._send_chunk(self.url)
+        return self.url
 
     @property
     def _is_complete(self) -> bool:
@@ -214,8 +216,7 @@ class Uploader:
     async def _find_offset(self, url: URL) -> None:
         """Believe the server, if what it has can be the beginning of this source."""
         answer = await self._wire.ask("HEAD", url, RESUMABLE)
-        if answer.status in _GONE:
-            await self._start_again(f"{url} is gone ({answer.status})")
+        await self._check_still_there(answer)
         answer.check()
         offset, length = answer.number("Upload-Offset"), answer.number("Upload-Length")
         if offset is None:
@@ -229,6 +230,16 @@ class Uploader:
             self._resumed_from, self._is_recalled = offset, False
         self._location = answer.address("Content-Location") or self._location
         self._watcher.began(offset)
+
+    async def _check_still_there(self, answer: Answer) -> None:
+        """Start again where the upload is gone. That has to be said by a tus server: what a proxy does
+        not find, while it has lost its way, may be there a moment later."""
+        if answer.status not in _GONE:
+            return
+        # tus 1.0.0, Tus-Resumable: MUST be included in every response but that to OPTIONS.
+        if "Tus-Resumable" not in answer.headers:
+            raise PassingError(f"{answer.url}: {answer.status} came from something that speaks no tus")
+        await self._start_again(f"{answer.url} is gone ({answer.status})")
 
     async def _start_again(self, reason: str) -> NoReturn:
         self.url, self.offset, self._is_recalled = None, 0, False
@@ -246,8 +257,7 @@ class Uploader:
         except NoConnectionError:
             self._make_chunks_smaller()
             raise
-        if answer.status in _GONE:
-            await self._start_again(f"{url} is gone ({answer.status})")
+        await self._check_still_there(answer)
         if answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and len(chunk) > SMALLEST_CHUNK:
             self._chunk_size = self._largest_chunk = len(chunk) // 2
             raise ChunkTooLargeError(f"PATCH {url}: {len(chunk)} bytes are too many for one request")
@@ -272,10 +282,8 @@ class Uploader:
             least = min(SMALLEST_CHUNK, self._policy.chunk_size)
             self._chunk_size = max(least, self._chunk_size // 2)
 
-    async def _verify(self) -> str:
+    async def _verify(self, url: URL) -> str:
         """What the server serves sums up to what was sent. Raises UnverifiedError."""
-        url = self._location or self.url
-        assert url is not None  # noqa: S101 - all of it has been sent there
         self._watcher.verifies()
         wanted = await self._source.sha256()
         served = await self._wire.fetch(url)
