@@ -47,7 +47,6 @@ from tusd_py.storage import deferred_room, locate, make_store
 from tusd_py.web.application import make_application
 from tusd_py.web.live import LiveEndpoint
 from tusd_py.web.live_session import Conditions
-from tusd_py.web.live_target import TargetError, load_live_processor
 from tusd_py.web.metrics import Monitoring
 
 if TYPE_CHECKING:
@@ -282,8 +281,8 @@ def _live_processor(name: str | None) -> LiveProcessor | None:
     if name is None:
         return None
     try:
-        return load_live_processor(name)
-    except TargetError as error:
+        return targets.load_live_processor(name)
+    except targets.TargetError as error:
         raise SettingsError(f"--live-processor: {error}") from error
 
 

@@ -38,3 +38,13 @@ async def nothing(upload: Upload, chunks: AsyncIterator[bytes]) -> AsyncIterator
 
 
 not_callable = "text"
+
+
+async def no_generator(upload: Upload, chunks: AsyncIterator[bytes]) -> object:
+    """Has one result instead of many."""
+    return upload, chunks
+
+
+async def without_arguments() -> AsyncIterator[object]:
+    """Takes neither an upload nor its pieces."""
+    yield None

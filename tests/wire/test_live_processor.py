@@ -124,7 +124,9 @@ async def test_a_processor_that_hangs_costs_no_byte(tmp_path: Path) -> None:
     [
         ("tests.support.live_processors:missing", "cannot be imported"),
         ("no.such.module:x", "cannot be imported"),
-        ("tests.support.live_processors:not_callable", "cannot be called"),
+        ("tests.support.live_processors:not_callable", "is no asynchronous generator function"),
+        ("tests.support.live_processors:no_generator", "is no asynchronous generator function"),
+        ("tests.support.live_processors:without_arguments", "cannot be called"),
     ],
 )
 def test_a_name_that_names_nothing_is_a_wrong_setting(tmp_path: Path, name: str, problem: str) -> None:

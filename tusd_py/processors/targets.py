@@ -7,14 +7,14 @@ import inspect
 from contextlib import contextmanager
 from functools import reduce
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tusd_py.processors.threads import Threaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tusd_py.core.ports import Processor
+    from tusd_py.core.ports import LiveProcessor, Processor
 
 GROUP = "tusd_py.processors"
 """The group of entry points in which installed packages offer processors."""
@@ -30,6 +30,17 @@ def load_processor(name: str, *, threads: int) -> Processor:
     Raises TargetError.
     """
     return adapt(name, _import(name) if ":" in name else _load_entry_point(name), threads=threads)
+
+
+def load_live_processor(name: str) -> LiveProcessor:
+    """The live processor called `name`, which is `package.module:callable`. Raises TargetError."""
+    target = _import(name)
+    if not callable(target) or _is_coroutine_function(target):
+        raise TargetError(
+            f"{name!r} is no asynchronous generator function; one of an upload and its pieces"
+        )
+    _check_arguments(name, target)
+    return cast("LiveProcessor", target)
 
 
 def adapt(name: str, target: object, *, threads: int) -> Processor:
