@@ -63,9 +63,8 @@ def _replaced_environment(variables: dict[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def feed(given: bytes, state: Path, *words: str) -> Ended:
+def feed(given: bytes, state: Path, *words: str, **variables: str) -> Ended:
     """Run it to its end in a process of its own, with `given` as its standard input."""
-    done = subprocess.run(
-        command_line(*words), input=given, capture_output=True, env=environment(state), timeout=60
-    )
+    known = environment(state) | variables
+    done = subprocess.run(command_line(*words), input=given, capture_output=True, env=known, timeout=60)
     return Ended(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -39,20 +38,18 @@ class ScriptedServer:
     def __init__(
         self,
         answer: Callable[[Asked], bytes | None],
-        tls: ssl.SSLContext | None = None,
         *,
         hasty: bool = False,
     ) -> None:
         self.asked: list[Asked] = []
         self._answer = answer
-        self._tls = tls
         self._hasty = hasty
         self._loop = BackgroundLoop()
         self._clients: set[asyncio.StreamWriter] = set()
 
     def __enter__(self) -> Self:
         self._loop.__enter__()
-        self._server = self._loop.run(asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls))
+        self._server = self._loop.run(asyncio.start_server(self._serve, "127.0.0.1", 0))
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -63,7 +60,7 @@ class ScriptedServer:
     @property
     def origin(self) -> str:
         """Scheme, host and port."""
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}"
 
     async def _close(self) -> None:
         self._server.close()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ssl
 import subprocess
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.client.commands import Ended, run
+from tests.client.commands import Ended, feed, run
 from tests.client.conftest import EXPIRE_AFTER
-from tests.client.scripted import ScriptedServer, reply
+from tests.client.scripted import ScriptedServer
 from tests.support.faults import corrupt_at, lose_response, reset_after
 from tests.support.server import ServerProcess, fetch, head
 
@@ -219,20 +218,29 @@ def test_what_is_in_the_way_is_one_line(server: ServerProcess, state: Path, url:
     assert line in ended.out
 
 
-def test_a_certificate_that_nobody_vouches_for_is_one_line(tmp_path: Path, state: Path) -> None:
-    """A self-signed certificate: the reason stands in the line."""
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[str, str]:
+    """A self-signed certificate for localhost, and its key."""
     key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
     kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-x509", "-days", "2"]
-    argv = ["openssl", "req", *kind, "-subj", "/CN=localhost", "-keyout", key, "-out", certificate]
+    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    argv = ["openssl", "req", *kind, *name, "-keyout", key, "-out", certificate]
     subprocess.run(argv, check=True, capture_output=True)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate, key)
+    return certificate, key
 
-    with ScriptedServer(lambda _: reply("204 No Content"), tls=context) as server:
-        ended = run(state, "probe", server.origin)
 
-    assert ended.code == 2
-    assert "the server's certificate is not trusted: self-signed certificate" in ended.out
+def test_a_certificate_has_to_be_trusted(tmp_path: Path, state: Path, certificate: tuple[str, str]) -> None:
+    """A self-signed one is refused with the reason in the line; SSL_CERT_FILE says that it is good."""
+    flags = ("--tls-certificate", certificate[0], "--tls-key", certificate[1])
+    with ServerProcess(tmp_path / "store", *flags) as server:
+        words = ("probe", server.url, "--write", "--drafts")
+        refused = run(state, *words)
+        trusted = feed(b"", state, *words, SSL_CERT_FILE=certificate[0])
+
+    assert refused.code == 2
+    assert "the server's certificate is not trusted: self-signed certificate" in refused.out
+    assert (trusted.code, trusted.err) == (0, "")
+    assert "  download     ok" in trusted.out
 
 
 def test_a_silent_server_is_given_up_after_the_timeout(state: Path) -> None:
