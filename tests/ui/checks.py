@@ -14,10 +14,15 @@ if TYPE_CHECKING:
 
 def digest_of(server: ServerProcess, address: str) -> str:
     """The digest of a finished file in the storage, which is what a GET of its address gives, too."""
+    return sha256(content_of(server, address))
+
+
+def content_of(server: ServerProcess, address: str) -> bytes:
+    """A finished file in the storage, which is what a GET of its address gives, too."""
     path = urlsplit(address).path
     assert path.startswith("/uploads/"), address
     stored = (server.upload_dir / path.lstrip("/")).read_bytes()
     served = fetch(server.direct(address))
 
     assert (served.status, sha256(served.body)) == (200, sha256(stored))
-    return sha256(stored)
+    return stored
