@@ -72,23 +72,15 @@ def test_times_are_as_exact_as_they_can_be_known() -> None:
 
 
 def test_every_refusal_of_the_server_is_explained_to_people() -> None:
-    """No code, no status and no undefined reaches a person, but for what only a broken page could cause."""
+    """A sentence each; a bare code only for what a page that works cannot cause."""
     answers = {(it.status, it.code) for it in (*ANSWERS.values(), *INTERRUPTIONS.values())}
     asked = [{"method": "POST", "status": status, "code": code} for status, code in sorted(answers)]
     said = run("words.js", "return asked.map((it) => explain(new Failure(it)))", asked=asked)
 
-    unexplained = {it["code"] for it, text in zip(asked, said, strict=True) if "ERR_" in text}
+    own = {"ERR_MAX_SIZE_EXCEEDED", "ERR_UPLOAD_REJECTED", "ERR_UPLOAD_STOPPED", "ERR_INSUFFICIENT_STORAGE"}
+    coded = {it["code"] for it, text in zip(asked, said, strict=True) if "ERR_" in text}
     assert all(text.endswith((".", "?")) for text in said)
-    assert {"ERR_MAX_SIZE_EXCEEDED", "ERR_STORAGE", "ERR_UPLOAD_REJECTED"}.isdisjoint(unexplained)
-    assert {it["status"] for it in asked if it["code"] in unexplained} <= {
-        400,
-        405,
-        410,
-        412,
-        415,
-        416,
-        460,
-    }
+    assert own.isdisjoint(coded)
 
 
 @pytest.mark.parametrize(
