@@ -11,19 +11,18 @@ import pytest
 
 from tests.engine.recipients import Delivery, Recipient
 from tests.engine.scene import crashes
-from tests.properties.storages import CrashError, LocalStorage, MortalStore
+from tests.properties.storages import CrashError, LocalStorage, MortalStore, S3Storage, Storage
 from tests.support.payload import make_bytes
 from tusd_py.core.errors import StoreError
 from tusd_py.core.events import DeliveryFailed, UploadDelivered
 from tusd_py.core.model import Delivery as Pending
 from tusd_py.core.model import Upload, UploadState
 from tusd_py.stores.local import LocalStore
-from tusd_py.stores.memory import MemoryStore
 from tusd_py.testing import After, FaultyStore
 from tusd_py.testing.kit import ids
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
     from tusd_py.core.ports import Store
@@ -45,10 +44,12 @@ async def whole_life(scene: Delivery) -> None:
         await scene.ear.hear(UploadDelivered, 2)
 
 
-async def calls_of_a_whole_life() -> list[str]:
-    """Every call of the storage in that time."""
-    faulty = FaultyStore(MemoryStore())
+async def calls_of_a_whole_life(storage: Storage) -> list[str]:
+    """Every call of the storage in that time; it is not needed after that."""
+    faulty = FaultyStore(store := storage.open())
     await whole_life(Delivery(faulty, {"one": Recipient(), "two": Recipient()}))
+    await store.close()
+    storage.close()
     return faulty.calls
 
 
@@ -64,14 +65,15 @@ async def the_upload(store: Store) -> Upload | None:
     return await store.load(known[0]) if known else None
 
 
-async def test_no_crash_loses_a_delivery() -> None:
+@pytest.mark.parametrize("open_storage", [LocalStorage, S3Storage])
+async def test_no_crash_loses_a_delivery(open_storage: Callable[[], Storage]) -> None:
     """kill -9 before and behind each call of the storage: what is finished is given to both in the end.
 
     Whole each time, and at most once more than needed, where the record could not say so any more.
     """
     finished = 0
-    for script in map(deadly, crashes(await calls_of_a_whole_life())):
-        storage, recipients = LocalStorage(), {"one": Recipient(), "two": Recipient()}
+    for script in map(deadly, crashes(await calls_of_a_whole_life(open_storage()))):
+        storage, recipients = open_storage(), {"one": Recipient(), "two": Recipient()}
         dying = storage.open()
         scene = Delivery(MortalStore(storage, dying, **script), recipients)
         with pytest.raises(BaseExceptionGroup):

@@ -332,6 +332,20 @@ class Watched(FaultyStore):
         self.asked.set()
 
 
+async def test_a_collector_that_cannot_even_ask_for_the_lead_tells() -> None:
+    """A storage that does not answer, as a wrong bucket does, is told and not passed over in silence."""
+    scene = make_scene()
+    scene.restart(FaultyStore(scene.store, lead=[StoreError("no such bucket")]))
+    told: asyncio.Queue[SweepReport] = asyncio.Queue()
+
+    running = asyncio.create_task(scene.janitor.run(HOUR, told.put_nowait))
+    report = await told.get()
+    running.cancel()
+    await asyncio.wait([running])
+
+    assert report == SweepReport(is_dry_run=False, failed=["no such bucket"])
+
+
 async def test_a_collector_that_does_not_lead_does_nothing() -> None:
     """Where somebody else leads, not a single call goes to the uploads."""
     scene = make_scene()

@@ -119,13 +119,16 @@ class Completion:
 
         The hooks are not asked again after that: a veto must not come when the file is already out.
         """
-        if upload.state is not UploadState.COMPLETING:
-            if upload.kind is not UploadKind.PARTIAL:
-                await self.hooks.pre_finish(upload)
-                upload = expecting(upload, self.recipients)
-            upload = replace(upload, state=UploadState.COMPLETING)
-            if upload.kind is UploadKind.FINAL or not self.store.marks_by_publishing:
-                await self.store.save(upload)
+        is_public = upload.kind is not UploadKind.PARTIAL
+        marks = upload.kind is UploadKind.FINAL or not self.store.marks_by_publishing
+        was_marked = upload.state is UploadState.COMPLETING
+        if is_public and not was_marked:
+            await self.hooks.pre_finish(upload)
+        if is_public and not (was_marked and marks):  # what marks itself has not said to whom
+            upload = expecting(upload, self.recipients)
+        upload = replace(upload, state=UploadState.COMPLETING)
+        if marks and not was_marked:
+            await self.store.save(upload)
         if upload.kind is UploadKind.FINAL:
             return await self._join(upload)
         return upload

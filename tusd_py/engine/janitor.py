@@ -89,11 +89,13 @@ class Janitor:
         steps are finished all the same.
         """
         while True:
-            with suppress(StoreError):
+            try:
                 async with self._store.lead() as leads:
                     while leads:
                         tell(await self.sweep(collects=interval > 0))
                         await self._rest(interval or A_DAY)
+            except StoreError as error:
+                tell(SweepReport(is_dry_run=False, failed=[str(error)]))
             await asyncio.sleep(LEAD_RETRY)
 
     async def _rest(self, interval: float) -> None:
