@@ -94,3 +94,14 @@ class Digests:
         actual = self._hashes[checksum.algorithm].digest()
         if not hmac.compare_digest(actual, checksum.digest):
             raise ChecksumMismatchError(upload_id, checksum.algorithm)
+
+
+def digests_for(checksum: Checksum | Promised | None, offered: tuple[str, ...]) -> Digests | None:
+    """What to compute of a chunk for which a checksum is stated so; None for none."""
+    match checksum:
+        case None:
+            return None
+        case Promised.IN_TRAILER:  # which algorithm is said after the bytes
+            return Digests(offered)
+        case Checksum(algorithm=algorithm):
+            return Digests([algorithm])

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from tusd_py.core.checksums import Checksum, Promised
     from tusd_py.core.errors import UploadError
     from tusd_py.core.model import Metadata
@@ -19,7 +21,12 @@ class Create:
     """Make an upload. `length` is in bytes, None when deferred.
 
     `has_body` says that the request's body is the first chunk; `body_length` is its announced size in
-    bytes, None where the framing tells only at the end.
+    bytes, None where the framing tells only at the end. `upload_id` is chosen by who asks, who makes
+    sure that it is free; None leaves it to the server.
+
+    `is_whole`: the body is the whole upload. Its end settles the length, and where it breaks off nothing
+    is left, since nobody was told of the upload. `unfinished` is how long the upload may stay unfinished
+    on a server where others have no time of their own: what a crash leaves of it.
     """
 
     length: int | None
@@ -28,15 +35,24 @@ class Create:
     body_length: int | None = None
     checksum: StatedChecksum = None
     is_partial: bool = False
+    upload_id: str | None = None
+    is_whole: bool = False
+    unfinished: timedelta | None = None
+    secret: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concatenate:
-    """Join the partials with the ids `parts`, in this order; `concat` is the text that asked for it."""
+    """Join the partials with the ids `parts`, in this order; `concat` is the text that asked for it.
+
+    `upload_id` is chosen by who asks, who makes sure that it is free; None leaves it to the server.
+    """
 
     parts: tuple[str, ...]
     concat: str
     metadata: Metadata
+    upload_id: str | None = None
+    secret: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

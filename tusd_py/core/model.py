@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from binascii import Error as Base64Error
-from binascii import a2b_base64
+from binascii import a2b_base64, b2a_base64
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -37,6 +37,15 @@ class UploadKind(StrEnum):
     """Consists of partials, joined; takes no bytes itself."""
 
 
+PRIVATE = "form-"
+
+
+def is_private(upload_id: str) -> bool:
+    """Whether it is a part that the server made for one file of its own: no protocol names it, and it
+    goes when that file is finished."""
+    return upload_id.startswith(PRIVATE)
+
+
 class InvalidMetadataError(ValueError):
     """The text is not an Upload-Metadata value; the message says where and why."""
 
@@ -67,6 +76,13 @@ class Metadata:
                 raise InvalidMetadataError(f"key {key!r} appears more than once")
             seen.add(key)
         return cls(raw=raw.strip(), pairs=pairs)
+
+    @classmethod
+    def of(cls, **texts: str) -> Metadata:
+        """What a client would have written to say these texts."""
+        pairs = tuple((key, text.encode()) for key, text in texts.items())
+        raw = ",".join(f"{key} {b2a_base64(value, newline=False).decode()}" for key, value in pairs)
+        return cls(raw=raw, pairs=pairs)
 
     def get(self, key: str) -> bytes | None:
         """The value of `key` as the client's bytes, or None."""
@@ -115,7 +131,8 @@ class Upload:
     deferred; `name` is what it is published under once it is complete. `concat` is the text of
     Upload-Concat as it came; `parts` are the ids of a final's partials in order, perhaps repeated.
     `expires_at` is None for what stays. `deliveries` are on record from `completing` on, each until it
-    was made.
+    was made. `secret` is the digest of what a caller has to know to go on with it; nobody is ever shown
+    it.
     """
 
     id: str
@@ -130,6 +147,7 @@ class Upload:
     parts: tuple[str, ...] = ()
     expires_at: datetime | None = None
     deliveries: tuple[Delivery, ...] = ()
+    secret: str = ""
 
     @property
     def has_all_bytes(self) -> bool:
@@ -145,6 +163,12 @@ class Upload:
     def is_published(self) -> bool:
         """It is complete and can be had under its public name."""
         return self.state is UploadState.COMPLETE and self.kind is not UploadKind.PARTIAL
+
+    @property
+    def holds_own_parts(self) -> bool:
+        """It is complete, and still has parts of its own: they are to go."""
+        is_finished = self.kind is UploadKind.FINAL and self.state is UploadState.COMPLETE
+        return is_finished and any(is_private(part) for part in self.parts)
 
     @property
     def awaits_completion(self) -> bool:

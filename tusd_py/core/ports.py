@@ -141,6 +141,11 @@ class Store(Protocol):
         """
         ...
 
+    def place(self, name: str) -> str:
+        """Where the file of that public name is once it is published, as the operator knows the storage:
+        a path below the folder as it was configured, or an object key. Nothing is looked at."""
+        ...
+
     async def discard(self, upload: Upload) -> None:
         """Remove the bytes, published or not, and keep the record. May be called again."""
         ...

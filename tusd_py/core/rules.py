@@ -18,14 +18,16 @@ from tusd_py.core.errors import (
     UploadError,
     UploadExpiredError,
     UploadFailedError,
+    UploadNotFoundError,
 )
-from tusd_py.core.model import Upload, UploadKind, UploadState
+from tusd_py.core.intents import Concatenate
+from tusd_py.core.model import Upload, UploadKind, UploadState, is_private
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, timedelta
 
-    from tusd_py.core.intents import Append, Concatenate, Create, StatedChecksum
+    from tusd_py.core.intents import Append, Create, Intent, StatedChecksum
     from tusd_py.core.model import Lifetime, Limits, Metadata
 
 EXTENSIONS = {
@@ -71,6 +73,24 @@ def public_name(upload_id: str, metadata: Metadata) -> str:
     return upload_id + EXTENSIONS.get(media_type, "")
 
 
+def extension_of(media_type: str) -> str:
+    """The extension that people expect of a media type: the usual one, else the name of its subtype.
+
+    `audio/x-amr` is `.amr`; "" where the subtype is no extension, as that of application/octet-stream.
+    """
+    essence = media_type.partition(";")[0].strip().lower()
+    subtype = essence.rpartition("/")[2].removeprefix("x-")
+    return EXTENSIONS.get(essence) or (f".{subtype}" if _SUFFIX.fullmatch(subtype) else "")
+
+
+def check_addressable(intent: Intent) -> None:
+    """Raise UploadNotFoundError where a request names a part of the server's own."""
+    named = intent.parts if isinstance(intent, Concatenate) else (getattr(intent, "upload_id", None),)
+    for upload_id in named:
+        if upload_id is not None and is_private(upload_id):
+            raise UploadNotFoundError(upload_id)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
     """What a new upload meets: its id, the time, and the storage's free bytes (None: boundless)."""
@@ -96,7 +116,8 @@ def plan_create(intent: Create, limits: Limits, lifetime: Lifetime, here: Circum
         metadata=intent.metadata,
         kind=UploadKind.PARTIAL if intent.is_partial else UploadKind.REGULAR,
         concat="partial" if intent.is_partial else "",
-        expires_at=_after(here.now, lifetime.unfinished),
+        expires_at=_after(here.now, lifetime.unfinished or intent.unfinished),
+        secret=intent.secret,
     )
 
 
@@ -127,6 +148,7 @@ def plan_concatenate(
         concat=intent.concat,
         parts=intent.parts,
         expires_at=_after(here.now, lifetime.unfinished),
+        secret=intent.secret,
     )
 
 
@@ -175,13 +197,15 @@ class AppendPlan:
     """A permitted append.
 
     `room` is how many bytes the body may bring (None: no limit known), `overrun` what to say when it
-    brings more. `length_settled`: the upload's length is new and has to be put on record.
+    brings more. `length_settled`: the upload's length is new and has to be put on record. `is_whole`:
+    the body is all of the upload, so its end settles the length.
     """
 
     upload: Upload
     room: int | None
     overrun: UploadError
     length_settled: bool = False
+    is_whole: bool = False
 
     @property
     def discarded(self) -> Upload:
@@ -260,9 +284,9 @@ def plan_append(upload: Upload, intent: Append, limits: Limits, now: datetime) -
     return plan
 
 
-def plan_first_chunk(upload: Upload, limits: Limits) -> AppendPlan:
+def plan_first_chunk(upload: Upload, limits: Limits, *, is_whole: bool = False) -> AppendPlan:
     """The body of the creating request; `plan_create` has already checked its announced size."""
-    return _plan_room(upload, limits, length_settled=False)
+    return replace(_plan_room(upload, limits, length_settled=False), is_whole=is_whole)
 
 
 def _settle_length(upload: Upload, declared: int | None, limits: Limits) -> Upload:

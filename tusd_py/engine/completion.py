@@ -17,8 +17,8 @@ from tusd_py.core.errors import (
     UploadGoneError,
     UploadRejectedError,
 )
-from tusd_py.core.events import CompletionDelayed, UploadFinished
-from tusd_py.core.model import Lifetime, Limits, Upload, UploadKind, UploadState
+from tusd_py.core.events import CompletionDelayed, UploadFinished, UploadTerminated
+from tusd_py.core.model import Lifetime, Limits, Upload, UploadKind, UploadState, is_private
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -57,6 +57,8 @@ class Completion:
             return await self.complete(upload)
         if upload.is_waiting_final:
             return await self._settle_final(upload)
+        if upload.holds_own_parts:
+            return await self._drop_own_parts(upload)
         return upload
 
     async def would_settle(self, upload: Upload, finished: Collection[str] = ()) -> bool:
@@ -65,8 +67,8 @@ class Completion:
         What a hook will say nobody knows. Raises UploadGoneError when a final lacks a partial, and
         MaxSizeExceededError when it turns out too large.
         """
-        if upload.kind is not UploadKind.FINAL:
-            return upload.awaits_completion
+        if upload.kind is not UploadKind.FINAL or upload.holds_own_parts:
+            return upload.awaits_completion or upload.holds_own_parts
         if upload.awaits_completion and upload.offset == upload.length:
             return True  # joined before an interruption
         parts = await self.parts_of(upload)
@@ -101,6 +103,9 @@ class Completion:
         else:
             self.emit(UploadFinished(upload=upload))
             self.deliveries.expect(upload)
+        if upload.holds_own_parts:
+            with suppress(StoreError):  # the file is finished; HEAD and the janitor come back to it
+                upload = await self._drop_own_parts(upload)
         return upload
 
     async def _record_end(self, upload: Upload) -> Upload:
@@ -187,6 +192,19 @@ class Completion:
             await self.store.save(replace(final, state=UploadState.FAILED))
             raise
         return length
+
+    async def _drop_own_parts(self, final: Upload) -> Upload:
+        """Remove what nobody but this finished final could use; the last step says that it is done."""
+        for part_id in final.parts:
+            if is_private(part_id):
+                with suppress(UploadError):  # gone before an interruption
+                    part = await self.store.load(part_id)
+                    await self.store.delete(part_id)
+                    self.emit(UploadTerminated(upload=part))
+        kept = tuple(part_id for part_id in final.parts if not is_private(part_id))
+        final = replace(final, parts=kept)
+        await self.store.save(final)
+        return final
 
     async def _settle_finals_of(self, part_id: str) -> None:
         for final_id in self._waiting.pop(part_id, ()):

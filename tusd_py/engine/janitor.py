@@ -127,7 +127,7 @@ class Janitor:
                 upload = await self._store.load(upload_id)
                 if not upload.awaits_completion and rules.is_expired(upload, self._clock()):
                     expired.append(upload)
-                elif upload.awaits_completion or upload.is_waiting_final:
+                elif upload.awaits_completion or upload.is_waiting_final or upload.holds_own_parts:
                     (finals if upload.kind is UploadKind.FINAL else unfinished).append(upload)
                 elif not report.is_dry_run:
                     self._completion.deliveries.expect(upload)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from tusd_py.core.checksums import Promised, check_algorithm
 from tusd_py.core.outcomes import BodyEnd
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from tusd_py.core.checksums import Digests
+    from tusd_py.core.intents import StatedChecksum
     from tusd_py.core.ports import Appender, Body
 
 WORTH_A_THREAD = 32 * 1024
@@ -45,6 +47,25 @@ async def pump(
         if len(fitting) < len(piece):
             body.cut(BodyEnd.TOO_LONG)  # which ends the iteration
     return written
+
+
+def verify(
+    upload_id: str,
+    body: Body,
+    digests: Digests | None,
+    checksum: StatedChecksum,
+    offered: tuple[str, ...],
+) -> None:
+    """Compare what a whole body sums up to with what was stated before it or behind it, if it was.
+
+    Raises ChecksumMismatchError, and InvalidChecksumError or UnsupportedChecksumError for what came behind.
+    """
+    if digests is None or checksum is None:
+        return
+    if checksum is Promised.IN_TRAILER:
+        checksum = body.trailing_checksum()
+        check_algorithm(checksum, offered)
+    digests.verify(upload_id, checksum)
 
 
 async def _digest(digests: Digests, piece: bytes) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from tusd_py.core import rules
-from tusd_py.core.checksums import Checksum, Digests, Promised, check_algorithm
+from tusd_py.core.checksums import digests_for
 from tusd_py.core.errors import (
     BodyInterruptedError,
     ChecksumMismatchError,
@@ -37,7 +37,7 @@ from tusd_py.engine.hookpoints import Hookpoints
 from tusd_py.engine.patience import Patience
 from tusd_py.engine.processing import Processing
 from tusd_py.engine.progress import Progress
-from tusd_py.engine.pump import pump
+from tusd_py.engine.pump import pump, verify
 from tusd_py.engine.streams import Passage, Streams
 
 if TYPE_CHECKING:
@@ -121,34 +121,40 @@ class UploadEngine:
 
     # -- requests -----------------------------------------------------------------------------
 
-    async def create(self, intent: Create, body: Body) -> Created:
+    async def create(self, intent: Create, body: Body | None = None) -> Created:
         """Put an upload on record and take the first chunk, if the request brings one.
 
-        When that chunk's checksum is wrong, nothing is left: the client never heard of the upload.
+        Nothing is left when that chunk's checksum is wrong, or when it was to be the whole upload and
+        broke off: the client never heard of the upload.
         """
-        here = await self._look_around()
+        here = await self._look_around(intent.upload_id)
         planned = rules.plan_create(intent, self._limits, self._lifetime, here)
         await self._put_on_record(planned)
         if not intent.has_body and not planned.has_all_bytes:
             return Created(upload=planned, took_body=False)
-        async with self._receiving(planned.id, body) as lock:
-            if intent.has_body:
+        async with self.hold(planned.id, body) as lock:
+            if intent.has_body and body is not None:
                 upload = await self._receive_first(planned, intent, body, lock)
             else:  # an empty upload is complete at once
                 upload = await self.completion.settle(planned)
         return Created(upload=upload, took_body=intent.has_body)
 
     async def _receive_first(self, planned: Upload, intent: Create, body: Body, lock: Lock) -> Upload:
-        plan = rules.plan_first_chunk(planned, self._limits)
+        plan = rules.plan_first_chunk(planned, self._limits, is_whole=intent.is_whole)
         try:
             return await self._receive(plan, body, lock, intent.checksum)
         except (ChecksumMismatchError, InvalidChecksumError, UnsupportedChecksumError):
             await self._remove(planned)
             raise
+        except (UploadError, StoreError):
+            if intent.is_whole:
+                with contextlib.suppress(UploadError, StoreError):  # what is left then will expire
+                    await self._remove(planned)
+            raise
 
     async def concatenate(self, intent: Concatenate) -> Created:
         """Put a final on record and join its partials, now if all are complete, else when they are."""
-        here = await self._look_around()
+        here = await self._look_around(intent.upload_id)
         parts = {part_id: await self.store.load(part_id) for part_id in intent.parts}
         ordered = [parts[part_id] for part_id in intent.parts]
         planned = rules.plan_concatenate(intent, ordered, self._limits, self._lifetime, here)
@@ -167,7 +173,7 @@ class UploadEngine:
         With `on_commit` every piece of a body without a checksum counts as soon as it is stored, and it
         hears the new offset in bytes, which nothing takes back.
         """
-        async with self._receiving(intent.upload_id, body) as lock:
+        async with self.hold(intent.upload_id, body) as lock:
             upload = await self.store.load(intent.upload_id)
             with concerning(upload):
                 if upload.awaits_completion:
@@ -177,11 +183,11 @@ class UploadEngine:
                 received = await self._receive(plan, body, lock, intent.checksum, tell)
                 return Appended(upload=received)
 
-    async def _look_around(self) -> rules.Circumstances:
+    async def _look_around(self, chosen_id: str | None) -> rules.Circumstances:
         if self._stopping:
             raise ServerShutdownError
-        free_space = await self.store.free_space()
-        return rules.Circumstances(upload_id=self._new_id(), now=self._clock(), free_space=free_space)
+        upload_id, free_space = chosen_id or self._new_id(), await self.store.free_space()
+        return rules.Circumstances(upload_id=upload_id, now=self._clock(), free_space=free_space)
 
     async def _put_on_record(self, planned: Upload) -> None:
         await self._hooks.pre_create(planned)
@@ -223,6 +229,16 @@ class UploadEngine:
                 raise TerminationRejectedError(intent.upload_id) from veto
             await self._remove(upload)
         return Terminated(upload_id=intent.upload_id)
+
+    async def abandon(self, upload_id: str) -> None:
+        """Remove what nobody was told of; nobody is asked. Does no harm where there is nothing."""
+        async with self.locker.hold(upload_id, timeout=self._patience.lock_timeout):
+            try:
+                await self._remove(await self.store.load(upload_id))
+            except UploadNotFoundError:
+                return
+            except UploadGoneError:  # nothing but its record is left
+                await self.store.delete(upload_id)
 
     async def refuse(self, intent: Malformed) -> NoReturn:
         """Raise what there is to say: that the upload does not exist, else what is malformed."""
@@ -292,19 +308,19 @@ class UploadEngine:
     # -- the one write path -------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def _receiving(self, upload_id: str, body: Body) -> AsyncIterator[Lock]:
+    async def hold(self, upload_id: str, body: Body | None = None) -> AsyncIterator[Lock]:
+        """The upload's lock. `body` is cut when a newer request wants the lock, or the server stops."""
         if self._stopping:
             raise ServerShutdownError
-        self._bodies.add(body)
+        cut = None if body is None else partial(body.cut, BodyEnd.SUPERSEDED)
+        bodies = {body} if body else set()
+        self._bodies |= bodies
         try:
-            async with self.locker.hold(
-                upload_id,
-                timeout=self._patience.lock_timeout,
-                on_takeover=partial(body.cut, BodyEnd.SUPERSEDED),
-            ) as lock:
+            timeout = self._patience.lock_timeout
+            async with self.locker.hold(upload_id, timeout=timeout, on_takeover=cut) as lock:
                 yield lock
         finally:
-            self._bodies.discard(body)
+            self._bodies -= bodies
             self._arrivals.note(upload_id)
 
     async def _receive(
@@ -315,6 +331,9 @@ class UploadEngine:
             await self._expect_nothing(plan, body, checksum)
             return upload
         upload = await self._write(plan, body, lock, checksum, on_commit)
+        if plan.is_whole and body.end is BodyEnd.WHOLE:
+            upload = replace(upload, length=upload.offset)
+            await self.store.save(upload)
         with concerning(upload):
             return await self._conclude(plan, upload, body)
 
@@ -322,9 +341,9 @@ class UploadEngine:
         self, plan: AppendPlan, body: Body, lock: Lock, checksum: StatedChecksum, on_commit: OnCommit
     ) -> Upload:
         """The upload with what of the body counts: all that came, or with a checksum all or nothing."""
-        upload, digests = plan.upload, self._digests(checksum)
-        if digests is None:
-            await self._settle_length(plan)
+        upload, digests = plan.upload, digests_for(checksum, self._limits.checksum_algorithms)
+        if digests is None and plan.length_settled:
+            await self.store.save(plan.upload)
         async with self.store.append(upload, atomic=digests is not None) as appender:
             after_piece = self._after_piece(upload, body, lock)
             if on_commit is not None and digests is None:
@@ -334,8 +353,9 @@ class UploadEngine:
                 if body.end is not BodyEnd.WHOLE:
                     return plan.discarded
                 # tus 1.0.0, Checksum: verified after the entire request has been received.
-                self._verify(upload, body, checksum, digests)
-                await self._settle_length(plan)
+                verify(upload.id, body, digests, checksum, self._limits.checksum_algorithms)
+                if plan.length_settled:
+                    await self.store.save(plan.upload)
             # A hook that stopped the upload has it removed, not completed.
             completes = upload.offset + written == upload.length and body.end is not BodyEnd.STOPPED
             upload = replace(upload, offset=await appender.commit(completes=completes))
@@ -352,10 +372,6 @@ class UploadEngine:
             asked_at=self._clock(),
             activity=self.activity,
         )
-
-    async def _settle_length(self, plan: AppendPlan) -> None:
-        if plan.length_settled:
-            await self.store.save(plan.upload)
 
     async def _conclude(self, plan: AppendPlan, upload: Upload, body: Body) -> Upload:
         """What follows from how the body ended."""
@@ -379,26 +395,8 @@ class UploadEngine:
         if body.end is BodyEnd.TOO_LONG:
             raise plan.overrun
         if body.end is BodyEnd.WHOLE:
-            self._verify(plan.upload, body, checksum, self._digests(checksum))
-
-    def _digests(self, checksum: StatedChecksum) -> Digests | None:
-        match checksum:
-            case None:
-                return None
-            case Promised.IN_TRAILER:  # which algorithm is said after the bytes
-                return Digests(self._limits.checksum_algorithms)
-            case Checksum(algorithm=algorithm):
-                return Digests([algorithm])
-
-    def _verify(
-        self, upload: Upload, body: Body, checksum: StatedChecksum, digests: Digests | None
-    ) -> None:
-        if digests is None or checksum is None:
-            return
-        if checksum is Promised.IN_TRAILER:
-            checksum = body.trailing_checksum()
-            check_algorithm(checksum, self._limits.checksum_algorithms)
-        digests.verify(upload.id, checksum)
+            offered = self._limits.checksum_algorithms
+            verify(plan.upload.id, body, digests_for(checksum, offered), checksum, offered)
 
     async def _remove(self, upload: Upload) -> None:
         await self.store.delete(upload.id)

@@ -16,6 +16,7 @@ from tusd_py.core.errors import StoreError
 from tusd_py.stores.files import translated
 from tusd_py.stores.local_examination import examine, repair
 from tusd_py.stores.local_files import Durability, LocalFiles
+from tusd_py.stores.local_layout import PUBLISHED
 from tusd_py.stores.offload import Offload
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class LocalStore:
     def __init__(
         self, root: str, *, durability: Durability | str = Durability.OS, chunk_size: int = 8192
     ) -> None:
+        self._root = root
         self._files = LocalFiles(root, Durability(durability))
         self._chunk_size = chunk_size
         self._offload = Offload(THREADS, "tusd-py-disk")
@@ -153,6 +155,10 @@ class LocalStore:
     async def complete(self, upload: Upload) -> None:
         """See tusd_py.core.ports.Store.complete."""
         await self._offload.run(self._files.publish, upload)
+
+    def place(self, name: str) -> str:
+        """See tusd_py.core.ports.Store.place."""
+        return os.path.join(self._root, PUBLISHED, os.path.basename(name))
 
     @contextlib.asynccontextmanager
     async def open(self, upload: Upload) -> AsyncIterator[LocalReader]:

@@ -11,6 +11,7 @@ from tusd_py.core.errors import UploadNotFoundError
 if TYPE_CHECKING:
     from tusd_py.core.model import Upload
 
+PUBLISHED = "uploads"
 RECORD = ".json"
 MARK = ".mark"
 UNFINISHED = ".tmp"
@@ -28,7 +29,7 @@ class Layout:
     def __init__(self, root: str) -> None:
         self.root = os.path.abspath(root)
         self.incoming = os.path.join(self.root, "incoming")
-        self.published = os.path.join(self.root, "uploads")
+        self.published = os.path.join(self.root, PUBLISHED)
         self.leadership = os.path.join(self.root, ".janitor.lock")
 
     def data(self, upload_id: str) -> str:

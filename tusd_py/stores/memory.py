@@ -158,6 +158,10 @@ class MemoryStore:
             raise NameTakenError(f"{upload.name} belongs to another upload")
         self._published[upload.name] = self._incoming.pop(upload.id)
 
+    def place(self, name: str) -> str:
+        """Its key in `published`."""
+        return name
+
     async def discard(self, upload: Upload) -> None:
         """Forget the bytes; what another upload published under its name stays."""
         self._incoming.pop(upload.id, None)

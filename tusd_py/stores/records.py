@@ -34,6 +34,8 @@ def format_record(upload: Upload) -> bytes:
         "parts": upload.parts,
         "expires_at": _format_moment(upload.expires_at),
     }
+    if upload.secret:
+        fields["secret"] = upload.secret
     if upload.deliveries:
         fields["deliveries"] = [_format_delivery(delivery) for delivery in upload.deliveries]
     return json.dumps(fields).encode()
@@ -57,6 +59,7 @@ def parse_record(data: bytes) -> Upload:
             parts=tuple(_text(part) for part in fields["parts"]),
             expires_at=_moment(fields["expires_at"]),
             deliveries=tuple(_delivery(each) for each in fields.get("deliveries", ())),
+            secret=_text(fields.get("secret", "")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RecordCorruptError(f"a record cannot be read: {error!r}") from error

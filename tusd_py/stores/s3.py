@@ -277,6 +277,10 @@ class S3Store:
             self._forget(upload.id)  # it may have been done and only not been told
             raise
 
+    def place(self, name: str) -> str:
+        """See tusd_py.core.ports.Store.place."""
+        return self._layout.public(name)
+
     async def discard(self, upload: Upload) -> None:
         """See tusd_py.core.ports.Store.discard."""
         self._forget(upload.id)

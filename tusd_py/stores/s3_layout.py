@@ -56,7 +56,11 @@ class Layout:
         """The object that the bytes become, or are."""
         if upload.kind is UploadKind.PARTIAL:
             return self._of(upload.id, DATA)
-        return self.published + os.path.basename(upload.name)
+        return self.public(upload.name)
+
+    def public(self, name: str) -> str:
+        """The object of that public name."""
+        return self.published + os.path.basename(name)
 
     def owner(self, key: str) -> str | None:
         """The id of the upload that an object under our prefix belongs to; None for anything else."""

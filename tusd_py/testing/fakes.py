@@ -228,6 +228,10 @@ class FaultyStore:
         with self._scripted("complete"):
             await self._store.complete(upload)
 
+    def place(self, name: str) -> str:
+        """Never fails: nothing is touched."""
+        return self._store.place(name)
+
     async def discard(self, upload: Upload) -> None:
         """As scripted."""
         with self._scripted("discard"):

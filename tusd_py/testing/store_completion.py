@@ -160,6 +160,18 @@ async def an_open_reader_survives_completion(open_again: OpenAgain) -> None:
         assert await read(reader, 1, 2) == data[1:2]
 
 
+async def a_place_is_told_for_each_name(open_again: OpenAgain) -> None:
+    """`place` ends with the public name and stays the same, whether there is such a file, and later."""
+    store = open_again()
+    told = [store.place("one.bin"), store.place("two")]
+
+    await start(store, b"1", "one", name="one.bin")
+    await finish(store, "one")
+
+    assert [place.rpartition("/")[2] for place in told] == ["one.bin", "two"]
+    assert [store.place("one.bin"), open_again().place("two")] == told
+
+
 COMPLETION_CHECKS: tuple[StoreCheck, ...] = (
     a_complete_upload_stays_loadable,
     completing_an_empty_upload_works,
@@ -170,4 +182,5 @@ COMPLETION_CHECKS: tuple[StoreCheck, ...] = (
     complete_never_replaces_a_file,
     of_two_at_once_one_gets_the_name,
     an_open_reader_survives_completion,
+    a_place_is_told_for_each_name,
 )

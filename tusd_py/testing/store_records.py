@@ -42,6 +42,17 @@ async def create_then_load_gives_the_same_upload(open_again: OpenAgain) -> None:
     assert await content(store) == b""
 
 
+async def a_secret_is_kept(open_again: OpenAgain) -> None:
+    """What a caller has to know to go on with an upload is there after a save and a restart."""
+    store, secret = open_again(), sample(32).hex()
+    await store.create(replace(make_upload(), secret=secret))
+    created = (await open_again().load("one")).secret
+
+    await store.save(replace(await store.load("one"), length=7))
+
+    assert [created, (await open_again().load("one")).secret] == [secret, secret]
+
+
 async def create_refuses_an_id_in_use(open_again: OpenAgain) -> None:
     """An id is given once: a second create is refused, and the first upload keeps record and bytes."""
     store = open_again()
@@ -314,6 +325,7 @@ async def _one_of_each(store: Store) -> None:
 
 RECORD_CHECKS: tuple[StoreCheck, ...] = (
     create_then_load_gives_the_same_upload,
+    a_secret_is_kept,
     create_refuses_an_id_in_use,
     unknown_ids_are_not_found,
     append_to_an_unknown_id_is_not_found,

@@ -18,6 +18,7 @@ from tusd_py.core.intents import (
     Terminate,
 )
 from tusd_py.core.outcomes import BodyEnd, Discovered, Outcome
+from tusd_py.core.rules import check_addressable
 from tusd_py.web import downloads
 from tusd_py.web.body import RequestBody
 from tusd_py.web.connection import limit_lingering
@@ -58,13 +59,14 @@ class UploadEndpoint:
             log.exception("unexpected error")
             response = write_head(self._dialect.render_error(error, head))
         structlog.contextvars.bind_contextvars(received=body.received)
-        _close_if_unread(request, response, body)
+        close_if_unread(request, response, body)
         return response
 
     async def _answer(
         self, request: web.Request, head: RequestHead, body: RequestBody
     ) -> web.StreamResponse:
         intent = self._dialect.parse(head)
+        check_addressable(intent)
         structlog.contextvars.bind_contextvars(upload=getattr(intent, "upload_id", None))
         match intent:
             case Read():
@@ -132,7 +134,8 @@ def note_failure(request: web.Request, error: TusdError) -> None:
     structlog.contextvars.bind_contextvars(outcome=outcome)
 
 
-def _close_if_unread(request: web.Request, response: web.StreamResponse, body: RequestBody) -> None:
+def close_if_unread(request: web.Request, response: web.StreamResponse, body: RequestBody) -> None:
+    """Close the connection behind the answer where nobody can say what comes next on it."""
     if body.expects_continue and not body.is_started:
         response.force_close()  # the client may send the body or not: the next request cannot be found
     elif body.end is BodyEnd.MALFORMED:
