@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from tusd_py.core.model import UploadState
 from tusd_py.protocol.conditionals import Validators, format_date
+from tusd_py.protocol.grammar import VALUE, WORD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,12 +66,10 @@ user's browser alone, which asks again each time: a 304 while they exist, 404 on
 
 CACHE_RUNNING: Final = "no-store"
 
-# RFC 9110, 5.6.2, 5.6.4 and 8.3.1; of quoted strings only what is printable ASCII.
-_WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_MEDIA_TYPE = re.compile(f"{_WORD}/{_WORD}")
-_VALUE = rf'{_WORD}|"(?:[ !#-\[\]-~]|\\[ -~])*"'
-_PARAMETER = re.compile(rf"[ \t]*;[ \t]*(?P<name>{_WORD})=(?P<value>{_VALUE})")
-_PARAMETERS = re.compile(rf"(?:[ \t]*;[ \t]*{_WORD}=(?:{_VALUE}))*")
+# RFC 9110, 8.3.1
+_MEDIA_TYPE = re.compile(f"{WORD}/{WORD}")
+_PARAMETER = re.compile(rf"[ \t]*;[ \t]*(?P<name>{WORD})=(?P<value>{VALUE})")
+_PARAMETERS = re.compile(rf"(?:[ \t]*;[ \t]*{WORD}=(?:{VALUE}))*")
 _MAX_MEDIA_TYPE = 255  # RFC 6838, 4.2: 127 characters each side of the slash
 
 _SEPARATORS = re.compile(r"[/\\]")
@@ -114,18 +113,21 @@ class Representation:
         return {"Last-Modified": format_date(modified_at)} if modified_at else {}
 
 
-def describe(upload: Upload, *, size: int, modified_at: datetime, now: datetime) -> Representation:
+def describe(
+    upload: Upload, *, size: int, modified_at: datetime, now: datetime, attachment: bool = False
+) -> Representation:
     """Present the `size` bytes that can be read of `upload`, the whole of it or a running one's prefix.
 
     The prefix grows, so it is never cached and has a tag for each size and no date: two states of it
-    can fall into one second. A date that is still to come is not told (RFC 9110, 8.8.2.1).
+    can fall into one second. A date that is still to come is not told (RFC 9110, 8.8.2.1). `attachment`:
+    whatever its type, it is to be saved.
     """
     finished = upload.state is UploadState.COMPLETE
     tag = quote(upload.id, safe=_ETAG_CHARS)
     content_type = choose_content_type(upload.metadata)
     return Representation(
         content_type=content_type,
-        disposition=format_disposition(content_type, choose_file_name(upload)),
+        disposition=format_disposition(content_type, choose_file_name(upload), attachment=attachment),
         cache_control=CACHE_FINISHED if finished else CACHE_RUNNING,
         validators=Validators(
             etag=f'"{tag}"' if finished else f'"{tag}-{size}"',
@@ -181,13 +183,14 @@ def _shorten(name: str) -> str:
     return stem.encode()[:room].decode(errors="ignore") + kept.decode()
 
 
-def format_disposition(content_type: str, file_name: str) -> str:
+def format_disposition(content_type: str, file_name: str, *, attachment: bool = False) -> str:
     """Content-Disposition (RFC 6266), pure printable ASCII whatever `file_name` holds.
 
     `filename` has only characters that no browser reads in its own way; where that is not the whole
     truth, `filename*` (RFC 8187) tells it exactly.
     """
-    kind = "inline" if content_type.partition(";")[0] in INLINE_TYPES else "attachment"
+    may_be_shown = content_type.partition(";")[0] in INLINE_TYPES and not attachment
+    kind = "inline" if may_be_shown else "attachment"
     plain = _UNSAFE_IN_QUOTES.sub("_", file_name)
     exact = "" if plain == file_name else f"; filename*=UTF-8''{quote(file_name, safe=_ATTR_CHARS)}"
     return f'{kind}; filename="{plain}"{exact}'
