@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import uuid
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any
 
-import structlog
 from aiohttp import web
 
 from tusd_py.core.deliveries import Retry
-from tusd_py.core.events import (
-    CompletionDelayed,
-    DeliveryAbandoned,
-    DeliveryFailed,
-    DeliveryUnclaimed,
-    Event,
-    UploadCreated,
-    UploadDelivered,
-    UploadExpired,
-    UploadFinished,
-    UploadTerminated,
-)
 from tusd_py.core.measurements import StorageCalled
 from tusd_py.core.model import Lifetime, Limits
+from tusd_py.engine.assembly import Assembler
 from tusd_py.engine.hookpoints import Hookpoints
 from tusd_py.engine.janitor import Housekeeping, Janitor, SweepReport
 from tusd_py.engine.patience import Patience
 from tusd_py.engine.processing import Processing
 from tusd_py.engine.streams import Passage
 from tusd_py.engine.uploads import UploadEngine
+from tusd_py.journal import log_event, log_sweep
 from tusd_py.locks.memory import MemoryLocker
 from tusd_py.metrics.exposition import CONTENT_TYPE
 from tusd_py.metrics.free_space import FreeSpace
@@ -43,8 +32,9 @@ from tusd_py.protocol.cors import CorsPolicy
 from tusd_py.protocol.heads import Urls
 from tusd_py.protocol.tus1 import Tus1
 from tusd_py.settings import Settings, SettingsError
-from tusd_py.storage import deferred_room, locate, make_store
+from tusd_py.storage import deferred_room, make_store
 from tusd_py.web.application import make_application
+from tusd_py.web.forms import FormEndpoint, FormOptions
 from tusd_py.web.live import LiveEndpoint
 from tusd_py.web.live_session import Conditions
 from tusd_py.web.metrics import Monitoring
@@ -52,9 +42,8 @@ from tusd_py.web.metrics import Monitoring
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 
+    from tusd_py.core.events import Event
     from tusd_py.core.ports import EventSink, Hook, LiveProcessor, Locker, Processor
-
-log = structlog.get_logger("tusd_py.uploads")
 
 ENGINE = web.AppKey("tusd_py.engine", UploadEngine)
 """Where the application keeps its engine."""
@@ -88,7 +77,12 @@ def create_app(
     called = load_processors(settings, processors or {})
     engine = make_engine(settings, hooks=hooks, processors=called, metrics=metrics)
     free_space = FreeSpace(engine.store)
-    urls = Urls(base=settings.base_path, public=settings.public_path, relative=settings.relative_location)
+    urls = Urls(
+        base=settings.base_path,
+        public=settings.public_path,
+        form=settings.form_path,
+        relative=settings.relative_location,
+    )
     dialect = Tus1(
         urls=urls,
         max_size=settings.effective_max_size,
@@ -106,6 +100,7 @@ def create_app(
         cors=None if settings.disable_cors else _cors_policy(settings),
         network_timeout=settings.network_timeout,
         behind_proxy=settings.behind_proxy,
+        forms=_forms(settings, engine, urls),
         monitoring=_monitoring(settings, engine, metrics, free_space) if metrics else None,
         ui=settings.ui,
         live=_live(settings, engine, urls, dialect),
@@ -175,7 +170,7 @@ def make_engine(
             checksum_algorithms=settings.checksum_algorithms,
         ),
         clock=_now,
-        new_id=lambda: uuid.uuid4().hex,
+        new_id=_new_id,
         emit=_sink(metrics),
         hooks=Hookpoints(hooks),
         lifetime=Lifetime(
@@ -204,6 +199,20 @@ def _processing(settings: Settings, processors: Mapping[str, Processor]) -> Proc
             attempts=settings.processor_attempts,
         ),
     )
+
+
+def _forms(settings: Settings, engine: UploadEngine, urls: Urls) -> FormEndpoint:
+    options = FormOptions(
+        urls=urls,
+        max_size=settings.effective_max_size,
+        chunk_size=settings.local_storage_chunk_size,
+        network_timeout=settings.network_timeout,
+        tokens=settings.form_tokens,
+        chunked=settings.use_chunked_local_upload,
+        download=not settings.disable_download,
+    )
+    assembler = Assembler(engine, new_token=secrets.token_urlsafe, tokens=settings.form_tokens)
+    return FormEndpoint(engine, assembler, options, _new_id)
 
 
 def make_janitor(
@@ -252,7 +261,7 @@ def _sink(metrics: PrometheusMetrics | None) -> EventSink:
     """Who hears of events: the log, and the metrics where there are some."""
 
     def emit(event: Event) -> None:
-        _log_event(event)
+        log_event(event)
         if metrics:
             metrics(event)
 
@@ -265,7 +274,7 @@ def _live(settings: Settings, engine: UploadEngine, urls: Urls, dialect: Tus1) -
         return {}
     conditions = Conditions(
         urls=urls,
-        locate=partial(locate, settings),
+        locate=lambda upload: engine.store.place(upload.name),
         max_frame=settings.live_max_frame,
         chunk_size=settings.live_chunk_size,
         idle_timeout=settings.network_timeout,
@@ -284,6 +293,10 @@ def _live_processor(name: str | None) -> LiveProcessor | None:
         return targets.load_live_processor(name)
     except targets.TargetError as error:
         raise SettingsError(f"--live-processor: {error}") from error
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex
 
 
 def _now() -> datetime:
@@ -319,7 +332,7 @@ async def _life_of_the_engine(app: web.Application) -> AsyncIterator[None]:
     app.on_shutdown.append(_stop_bodies)
 
     def tell(report: SweepReport) -> None:
-        _log_sweep(report)
+        log_sweep(report)
         if metrics:
             metrics.swept(len(report.failed))
 
@@ -339,46 +352,3 @@ async def _life_of_the_engine(app: web.Application) -> AsyncIterator[None]:
 
 async def _stop_bodies(app: web.Application) -> None:
     app[ENGINE].stop()
-
-
-def _log_sweep(report: SweepReport) -> None:
-    did = {
-        name: found
-        for name in ("finished", "expired", "forgotten", "failed")
-        if (found := getattr(report, name))
-    }
-    if report.litter:
-        did["litter"] = [finding.subject for finding in report.litter]
-    level = log.error if report.failed else log.info if did else log.debug
-    level("swept", examined=report.examined, busy=len(report.busy), **did)
-
-
-def _log_event(event: Event) -> None:
-    match event:
-        case UploadCreated(upload=upload):
-            log.info("upload created", upload=upload.id, length=upload.length)
-        case UploadFinished(upload=upload):
-            log.info("upload finished", upload=upload.id, length=upload.length, name=upload.name)
-        case UploadTerminated(upload=upload):
-            log.info("upload terminated", upload=upload.id, offset=upload.offset)
-        case UploadExpired(upload=upload):
-            log.info("upload expired", upload=upload.id, offset=upload.offset)
-        case CompletionDelayed(upload=upload, error=error):
-            log.error("upload not finished yet, will be tried again", upload=upload.id, error=str(error))
-        case UploadDelivered(upload=upload, name=name, attempt=attempt):
-            log.info("upload delivered", upload=upload.id, to=name, attempt=attempt)
-        case DeliveryFailed(upload=upload, name=name, attempt=attempt, retry_at=retry_at, error=error):
-            log.error(
-                "upload not delivered, will be tried again",
-                upload=upload.id,
-                to=name,
-                attempt=attempt,
-                next_try=retry_at.isoformat(timespec="seconds"),
-                exc_info=error,
-            )
-        case DeliveryAbandoned(upload=upload, name=name, attempts=attempts):
-            log.error("upload not delivered, given up", upload=upload.id, to=name, attempts=attempts)
-        case DeliveryUnclaimed(upload=upload, name=name):
-            log.warning("no processor of this name, its uploads wait", upload=upload.id, to=name)
-        case _:
-            assert_never(event)

@@ -40,13 +40,6 @@ def place_of(settings: Settings) -> str:
     return f"s3://{settings.s3_bucket}/{prefix}{where}"
 
 
-def locate(settings: Settings, upload: Upload) -> str:
-    """Where the bytes of a finished upload are: the path of its file, or the key of its object."""
-    if settings.s3_bucket is None:
-        return str(settings.upload_dir / "uploads" / upload.name)
-    return Layout(settings.s3_object_prefix).published + upload.name
-
-
 def deferred_room(settings: Settings) -> int | None:
     """What an upload of deferred length may grow to, in bytes; None where nothing limits it.
 

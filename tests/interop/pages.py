@@ -16,6 +16,8 @@ _TUS = HERE / "node_modules" / "tus-js-client" / "dist" / "tus.js"
 _FILES = {
     "/page.html": HERE / "page.html",
     "/page.mjs": HERE / "page.mjs",
+    "/form.html": HERE / "form.html",
+    "/form.mjs": HERE / "form.mjs",
     "/driver.mjs": HERE / "driver.mjs",
     "/tus.js": _TUS,
 }

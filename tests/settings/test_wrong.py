@@ -11,6 +11,7 @@ DURATION = "is not a duration such as 90, 90s, 500ms, 15m, 2h or 7d"
 SIZE = "is not a size such as 1048576, 512KiB, 50MiB or 2GB"
 ALGORITHMS = "is not a list of sha1, sha256, sha512, md5, crc32, each once and sha1 among them, or empty"
 APART = "two separate paths are needed, such as /files/ and /uploads/"
+WITHIN = "lie within each other; separate paths are needed, such as /file/"
 ALONE = "a path of its own is needed, such as /metrics"
 LIVE_ALONE = "a path of its own is needed, such as /live"
 PAIR = "as well; give both, or neither for plain HTTP"
@@ -106,6 +107,26 @@ LISTED = "no such setting; `tusd-py serve --help` lists them all"
         (
             ["--public-path", "/"],
             "--public-path: '/' would hide every other address; give a path such as /uploads/",
+        ),
+        (
+            ["--form-path", "/"],
+            "--form-path: '/' would hide every other address; give a path such as /file/",
+        ),
+        (
+            ["--form-path", "/files/forms"],
+            f"--form-path: '/files/forms/' and base_path '/files/' {WITHIN}",
+        ),
+        (
+            ["--base-path", "/file/tus"],
+            f"--form-path: '/file/' and base_path '/file/tus/' {WITHIN}",
+        ),
+        (
+            ["--public-path", "/file/"],
+            f"--form-path: '/file/' and public_path '/file/' {WITHIN}",
+        ),
+        (
+            ["--metrics-path", "/file/stats"],
+            f"--metrics-path: '/file/stats' lies within form_path '/file/'; {ALONE}",
         ),
         (
             ["--metrics-path", "/"],

@@ -80,6 +80,10 @@ class UpgradeRequiredError(UploadError):
     """The address speaks WebSocket alone, and the request is not its handshake."""
 
 
+class InvalidFormError(InvalidFieldError):
+    """A form cannot be understood, or a field of it is missing, doubled or malformed."""
+
+
 class UnsupportedChecksumError(UploadError):
     """The checksum's algorithm is not offered; `offered` are those that are."""
 
@@ -198,6 +202,45 @@ class ChecksumMismatchError(ExistingUploadError):
     def __init__(self, upload_id: str, algorithm: str) -> None:
         super().__init__(upload_id, f"the chunk's {algorithm} differs")
         self.algorithm = algorithm
+
+
+class UploadExistsError(ExistingUploadError):
+    """The id that the client chose has its file already; that is left as it is."""
+
+    def __init__(self, upload_id: str) -> None:
+        super().__init__(upload_id, "exists")
+
+
+class WrongTokenError(ExistingUploadError):
+    """The file was begun by somebody who knows a token that this request does not bring."""
+
+    def __init__(self, upload_id: str) -> None:
+        super().__init__(upload_id, "wrong token")
+
+
+class ChunkMismatchError(ExistingUploadError):
+    """A chunk came again with other bytes; what came first is left as it is."""
+
+    def __init__(self, upload_id: str, index: int) -> None:
+        super().__init__(upload_id, f"chunk {index} differs from what came before")
+        self.index = index
+
+
+class ChunkCountMismatchError(ExistingUploadError):
+    """A request takes the file for one of another number of chunks."""
+
+    def __init__(self, upload_id: str, *, expected: int, actual: int) -> None:
+        super().__init__(upload_id, f"has {expected} chunks, the request says {actual}")
+        self.expected = expected
+        self.actual = actual
+
+
+class ChunksMissingError(ExistingUploadError):
+    """The whole was asked for before every chunk was there; `missing` are their numbers, in order."""
+
+    def __init__(self, upload_id: str, missing: tuple[int, ...]) -> None:
+        super().__init__(upload_id, f"{len(missing)} chunks are missing")
+        self.missing = missing
 
 
 class UploadLockedError(ExistingUploadError):

@@ -9,7 +9,7 @@ from tusd_py.core import errors as e
 from tusd_py.core.outcomes import BodyEnd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,21 @@ def _field(error: e.InvalidFieldError) -> str:
 def _version(error: e.UnsupportedVersionError) -> str:
     problem = "it is missing" if error.requested is None else "this version is not supported"
     return f"Tus-Resumable: {problem}; accepted: 1.0.0"
+
+
+def _missing(error: e.ChunksMissingError) -> str:
+    return f"chunk_index: these chunks are missing: {format_numbers(error.missing)}"
+
+
+def format_numbers(numbers: Sequence[int]) -> str:
+    """Numbers in ascending order, runs of them as `3-7`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1][1:] = [number]
+        else:
+            runs.append([number])
+    return ", ".join("-".join(map(str, run)) for run in runs)
 
 
 def _says(text: str) -> Callable[[Any], str]:
@@ -53,6 +68,26 @@ ANSWERS: dict[type[e.TusdError], Answer] = {
     e.FinalNotModifiableError: Answer(
         403, "ERR_MODIFY_FINAL", _says("a final upload consists of its partials and takes no bytes")
     ),
+    e.InvalidFormError: Answer(422, "ERR_INVALID_FORM", _field),
+    e.UploadExistsError: Answer(
+        409, "ERR_UPLOAD_EXISTS", _says("file_uuid: it has its file already, which is left as it is")
+    ),
+    e.WrongTokenError: Answer(
+        403,
+        "ERR_WRONG_TOKEN",
+        _says("token: this file was begun with another one; the answer to its first chunk told it"),
+    ),
+    e.ChunkMismatchError: Answer(
+        409,
+        "ERR_CHUNK_MISMATCH",
+        lambda x: f"chunk_index: chunk {x.index} came before with other bytes, which are kept",
+    ),
+    e.ChunkCountMismatchError: Answer(
+        409,
+        "ERR_CHUNK_COUNT_MISMATCH",
+        lambda x: f"total_chunks: the file has {x.expected} chunks, the request says {x.actual}",
+    ),
+    e.ChunksMissingError: Answer(409, "ERR_CHUNKS_MISSING", _missing),
     e.InvalidContentTypeError: Answer(415, "ERR_INVALID_CONTENT_TYPE", _field),
     e.InvalidMessageError: Answer(400, "ERR_INVALID_MESSAGE", _field),
     e.FrameTooLargeError: Answer(

@@ -57,11 +57,12 @@ class ResponseHead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Urls:
-    """Where things live. `base` is the creation path, `public` the one of finished files; both begin
-    and end with a slash. `relative`: write path-absolute URLs instead of full ones."""
+    """Where things live. `base` is the creation path, `public` the one of finished files, `form` that of
+    forms; all begin and end with a slash. `relative`: write path-absolute URLs instead of full ones."""
 
     base: str = "/files/"
     public: str = "/uploads/"
+    form: str = "/file/"
     relative: bool = False
 
     def upload(self, head: RequestHead, upload_id: str) -> str:

@@ -108,6 +108,9 @@ class Settings(BaseSettings):
     public_path: UrlPath = _addresses(
         "/uploads/", "Path under which finished files are served. It has to lie outside the base path."
     )
+    form_path: UrlPath = _addresses(
+        "/file/", "Path under which uploads by forms are taken. It has to lie outside the two others."
+    )
     behind_proxy: Switch = _addresses(
         False,
         "Believe Forwarded and X-Forwarded-* about the public address. Only behind a proxy that sets"
@@ -199,6 +202,14 @@ class Settings(BaseSettings):
         False,
         "Refuse Upload-Concat: no upload is made of others, so clients cannot send the parts of a file in"
         " parallel, and the extension is not advertised.",
+    )
+    use_chunked_local_upload: Switch = _features(
+        True, "Take files in chunks by forms: upload-chunk and finalize-chunked-upload under the form path."
+    )
+    form_tokens: Switch = _features(
+        False,
+        "Let only who began a file in chunks go on with it: the first chunk's answer has a token, which has"
+        " to come with the others.",
     )
     checksum_algorithms: Algorithms = _features(
         tuple(ALGORITHMS),
@@ -372,7 +383,7 @@ class Settings(BaseSettings):
             for name, is_served in served.items()
             if is_served
         ]
-        conflict = find_conflict(self.base_path, self.public_path, pages)
+        conflict = find_conflict(self.base_path, self.public_path, self.form_path, pages)
         if conflict:
             raise _conflict(conflict.field, conflict.problem)
         return self

@@ -28,7 +28,7 @@ class PathConflict:
     problem: str
 
 
-def find_conflict(base: str, public: str, pages: Sequence[Page]) -> PathConflict | None:
+def find_conflict(base: str, public: str, form: str, pages: Sequence[Page]) -> PathConflict | None:
     """The first thing that is wrong with these paths; pages that are not served are left out of them.
 
     A base path of "/" is told apart: what is served under a path of its own goes before uploads.
@@ -39,13 +39,27 @@ def find_conflict(base: str, public: str, pages: Sequence[Page]) -> PathConflict
     if public == base or (base != "/" and public.startswith(base)):
         problem = f"{public!r} lies within base_path {base!r}; two separate paths are"
         return PathConflict(field="public_path", problem=f"{problem} needed, such as /files/ and /uploads/")
+    problem = _problem_with_form(form, {"base_path": base, "public_path": public})
+    if problem:
+        return PathConflict(field="form_path", problem=problem)
+    folders = {"base_path": base, "public_path": public, "form_path": form}
     taken: dict[str, str] = {}
     for page in pages:
-        problem = _problem_with(page, {"base_path": base, "public_path": public}, taken)
+        problem = _problem_with(page, folders, taken)
         if problem:
             return PathConflict(field=page.field, problem=problem)
         taken[page.path] = page.field
     return None
+
+
+def _problem_with_form(form: str, folders: dict[str, str]) -> str:
+    if form == "/":
+        return "'/' would hide every other address; give a path such as /file/"
+    for name, folder in folders.items():
+        if folder != "/" and (form.startswith(folder) or folder.startswith(form)):
+            within = f"{form!r} and {name} {folder!r} lie within each other"
+            return f"{within}; separate paths are needed, such as /file/"
+    return ""
 
 
 def _problem_with(page: Page, folders: dict[str, str], taken: dict[str, str]) -> str:

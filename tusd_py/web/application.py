@@ -7,20 +7,23 @@ from typing import TYPE_CHECKING
 from aiohttp import hdrs, web
 
 from tusd_py.web import middleware
-from tusd_py.web.heads import head_reader
+from tusd_py.web.forms import refuse as refuse_form
+from tusd_py.web.heads import head_reader, write_head
 from tusd_py.web.health import Health
 from tusd_py.web.page import ADDRESS, ASSETS, Facts, Page
 from tusd_py.web.uploads import PublishedEndpoint, UploadEndpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from aiohttp.typedefs import Handler, Middleware
 
+    from tusd_py.core.errors import TusdError
     from tusd_py.engine.uploads import UploadEngine
     from tusd_py.protocol.cors import CorsPolicy
-    from tusd_py.protocol.heads import Urls
+    from tusd_py.protocol.heads import RequestHead, Urls
     from tusd_py.protocol.tus1 import Tus1
+    from tusd_py.web.forms import FormEndpoint
     from tusd_py.web.live import LiveEndpoint
     from tusd_py.web.metrics import Monitoring
 
@@ -35,16 +38,17 @@ def make_application(
     cors: CorsPolicy | None,
     network_timeout: float,
     behind_proxy: bool,
+    forms: FormEndpoint,
     live: Mapping[str, LiveEndpoint] | None = None,
     monitoring: Monitoring | None = None,
     ui: bool = False,
     media: tuple[str, ...] = (),
 ) -> web.Application:
-    """Uploads, finished files, live connections (by path), health, metrics and, with `ui`, the page.
+    """Uploads, forms, finished files, live connections (by path), health, metrics and, with `ui`, the page.
 
     Times in seconds.
     """
-    guards = [middleware.guard_origin(cors, dialect)] if cors else []
+    guards = [middleware.guard_origin(cors, _refusing(urls, dialect))] if cors else []
     measuring = [_measure(monitoring)] if monitoring else []
     app = web.Application(
         middlewares=[
@@ -67,6 +71,7 @@ def make_application(
     if dialect.download:
         published = PublishedEndpoint(engine, dialect)
         _route(app, f"{urls.public}{{name:[^/]+}}", published.handle)
+    _route(app, f"{urls.form}{{name:.*}}", forms.handle)
     uploads = UploadEndpoint(engine, dialect, network_timeout=network_timeout)
     if ui:
         _add_page(app, urls, dialect, media, uploads.handle)
@@ -74,6 +79,16 @@ def make_application(
         _route(app, urls.base.rstrip("/"), uploads.handle)
     _route(app, f"{urls.base}{{upload_id:.*}}", uploads.handle)
     return app
+
+
+def _refusing(urls: Urls, dialect: Tus1) -> Callable[[TusdError, RequestHead], web.Response]:
+    def refuse(error: TusdError, head: RequestHead) -> web.Response:
+        """Below the forms' path everything is JSON."""
+        if head.path.startswith(urls.form):
+            return refuse_form(error, head)
+        return write_head(dialect.render_error(error, head))
+
+    return refuse
 
 
 def _measure(monitoring: Monitoring) -> Middleware:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import secrets
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
@@ -54,18 +55,28 @@ class _Answer:
 
 
 async def send(
-    request: web.BaseRequest, upload: Upload, reader: Reader, *, method: str
+    request: web.BaseRequest,
+    upload: Upload,
+    reader: Reader,
+    *,
+    method: str,
+    attachment: bool = False,
+    in_json: bool = False,
 ) -> web.StreamResponse:
     """Answer a GET or HEAD of what `reader` holds; `method` is the effective one.
 
+    `attachment`: to be saved, whatever it is. `in_json`: a refusal is JSON instead of a line of text.
     The head and the body are sent here, so what others have to say in the head is added by
     `on_response_prepare`. A client that leaves early is no error: the
     response then closes the connection. Raises StoreError when the stored bytes cannot be read; once
     the head was out the connection is aborted before, so that nobody takes the part for the whole.
     """
     size, modified_at = reader.size, reader.modified_at
-    shown = describe(upload, size=size, modified_at=modified_at, now=datetime.now(UTC))
+    now = datetime.now(UTC)
+    shown = describe(upload, size=size, modified_at=modified_at, now=now, attachment=attachment)
     answer = _decide(request, shown, size, method)
+    if in_json and answer.status >= 400:
+        answer = _in_json(answer)
     response = web.StreamResponse(status=answer.status, headers=answer.fields)
     if answer.code:
         response[ERROR_CODE] = answer.code
@@ -120,6 +131,13 @@ def _answer_ranges(selection: Selection, shown: Representation, size: int) -> _A
 def _refuse(status: int, code: str, message: str) -> _Answer:
     fields = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store", **POLICY_FIELDS}
     return _Answer(status=status, fields=fields, code=code, pieces=(f"{code}: {message}\n".encode(),))
+
+
+def _in_json(refusal: _Answer) -> _Answer:
+    text = b"".join(piece for piece in refusal.pieces if isinstance(piece, bytes)).decode()
+    code, _, detail = text.strip().partition(": ")
+    fields = {**refusal.fields, "Content-Type": "application/json; charset=utf-8"}
+    return replace(refusal, fields=fields, pieces=(json.dumps({"detail": detail, "code": code}).encode(),))
 
 
 def _read_preconditions(request: web.BaseRequest) -> Preconditions:

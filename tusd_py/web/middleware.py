@@ -13,7 +13,6 @@ from aiohttp import web
 from tusd_py.core.errors import OriginNotAllowedError
 from tusd_py.core.measurements import RequestAnswered
 from tusd_py.protocol.tus1 import RESUMABLE
-from tusd_py.web.heads import write_head
 from tusd_py.web.keys import ERROR_CODE, FAILURE, HEAD, REQUEST_ID
 
 if TYPE_CHECKING:
@@ -21,9 +20,9 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler, Middleware
 
+    from tusd_py.core.errors import TusdError
     from tusd_py.core.ports import Meter
     from tusd_py.protocol.cors import CorsPolicy
-    from tusd_py.protocol.dialect import Dialect
     from tusd_py.protocol.heads import RequestHead
 
 log = structlog.get_logger("tusd_py.access")
@@ -101,7 +100,7 @@ def _answered(request: web.Request, status: int, code: str, begun: float) -> Req
     )
 
 
-def guard_origin(cors: CorsPolicy, dialect: Dialect) -> Middleware:
+def guard_origin(cors: CorsPolicy, refuse: Callable[[TusdError, RequestHead], web.Response]) -> Middleware:
     """Turn away pages of origins that may not use the server, before anything else looks at it."""
 
     @web.middleware
@@ -109,7 +108,7 @@ def guard_origin(cors: CorsPolicy, dialect: Dialect) -> Middleware:
         try:
             cors.check(request[HEAD])
         except OriginNotAllowedError as error:
-            return write_head(dialect.render_error(error, request[HEAD]))
+            return refuse(error, request[HEAD])
         return await handler(request)
 
     return middleware
