@@ -127,6 +127,25 @@ def test_pause_keeps_what_has_arrived_and_resume_goes_on(
     check_stored(server, state["url"], payload)
 
 
+def test_a_pause_may_come_before_the_first_request(
+    *, server: ServerProcess, proxy: FaultProxy, page: Page, file: Path, payload: Payload
+) -> None:
+    """Chosen and paused at once: nothing is sent until somebody resumes, however often."""
+    page.driver.ask("hesitate", path=str(file))
+    page.until("paused")
+    before = methods(proxy)
+    page.do("resume")
+    page.do("resume")
+    state = page.until("done", "failed")
+    page.do("pause")
+    page.do("resume")
+    last = page.until("done", "paused", "uploading")
+
+    assert (before, last) == ([], state)
+    assert (state["status"], methods(proxy).count("POST")) == ("done", 1)
+    check_stored(server, state["url"], payload)
+
+
 def test_the_same_file_chosen_after_a_reload_goes_on(
     *, server: ServerProcess, proxy: FaultProxy, page: Page, file: Path, payload: Payload
 ) -> None:

@@ -68,18 +68,42 @@ const IDLE: UploadState = {
 /** What the server refuses will be refused again, but for a stale offset, a busy upload, a spoilt chunk. */
 const PASSING = new Set([409, 423, 460])
 
+/** One upload. `isWanted`: it is to be sent, and either is or soon will be. `hasBegun`: it was, once. */
+interface Sending {
+  upload: tus.Upload
+  isWanted: boolean
+  hasBegun: boolean
+  isDone: boolean
+}
+
 export function useUpload(options: UseUploadOptions): UploadState & UploadActions {
   const [state, setState] = useState(IDLE)
-  const current = useRef<tus.Upload | null>(null)
+  const current = useRef<Sending | null>(null)
   const latest = useRef(options)
   useEffect(() => {
     latest.current = options
   })
 
-  const update = useCallback((upload: tus.Upload, change: Partial<UploadState>) => {
+  const update = useCallback((sending: Sending, change: Partial<UploadState>) => {
     // A request that was on its way when its upload was replaced has nothing to say any more.
-    if (current.current === upload) setState((before) => ({ ...before, ...change }))
+    if (current.current === sending) setState((before) => ({ ...before, ...change }))
   }, [])
+
+  // Looks for an earlier upload of the file first, unless it was paused or replaced meanwhile.
+  const begin = useCallback(
+    async (sending: Sending) => {
+      const { upload } = sending
+      const [found] = await latestFirst(upload)
+      if (current.current !== sending || !sending.isWanted || sending.hasBegun) return
+      sending.hasBegun = true
+      if (found) {
+        upload.resumeFromPreviousUpload(found)
+        update(sending, { resumed: true, url: found.uploadUrl })
+      }
+      upload.start()
+    },
+    [update],
+  )
 
   const start = useCallback(
     async (file: File | Blob) => {
@@ -89,53 +113,55 @@ export function useUpload(options: UseUploadOptions): UploadState & UploadAction
         ...given,
         metadata: { ...describe(file), ...given.metadata },
         removeFingerprintOnSuccess: true,
-        onUploadUrlAvailable: () => update(upload, { url: upload.url }),
-        onProgress: (sent, total) => update(upload, { status: 'uploading', sent, total }),
+        onUploadUrlAvailable: () => update(sending, { url: upload.url }),
+        onProgress: (sent, total) => update(sending, { status: 'uploading', sent, total }),
         onShouldRetry: (error) => {
           const passes = mayPass(error)
-          if (passes) update(upload, { status: 'waiting', error })
+          if (passes) update(sending, { status: 'waiting', error })
           return passes
         },
-        onError: (error) => update(upload, { status: 'failed', error }),
+        onError: (error) => {
+          sending.isWanted = false
+          update(sending, { status: 'failed', error })
+        },
         onSuccess: ({ lastResponse }) => {
+          sending.isDone = true
           const result = readResult(upload, lastResponse)
-          update(upload, { status: 'done', error: null, result })
-          if (current.current === upload) onDone?.(result)
+          update(sending, { status: 'done', error: null, result })
+          if (current.current === sending) onDone?.(result)
         },
       })
-      current.current = upload
+      const sending: Sending = { upload, isWanted: true, hasBegun: false, isDone: false }
+      current.current = sending
       setState({ ...IDLE, status: 'uploading', total: sizeOf(file) })
-      await previous?.abort()
-      const [found] = await latestFirst(upload)
-      if (current.current !== upload) return // replaced, paused or cancelled meanwhile
-      if (found) {
-        upload.resumeFromPreviousUpload(found)
-        update(upload, { resumed: true, url: found.uploadUrl })
-      }
-      upload.start()
+      await previous?.upload.abort()
+      await begin(sending)
     },
-    [update],
+    [begin, update],
   )
 
   const pause = useCallback(async () => {
-    const upload = current.current
-    if (!upload) return
-    await upload.abort()
-    update(upload, { status: 'paused' })
+    const sending = current.current
+    if (!sending?.isWanted || sending.isDone) return
+    sending.isWanted = false
+    await sending.upload.abort()
+    if (!sending.isWanted) update(sending, { status: 'paused' })
   }, [update])
 
   const resume = useCallback(() => {
-    const upload = current.current
-    if (!upload) return
-    update(upload, { status: 'uploading', error: null })
-    upload.start()
-  }, [update])
+    const sending = current.current
+    if (!sending || sending.isWanted) return
+    sending.isWanted = true
+    update(sending, { status: 'uploading', error: null })
+    if (sending.hasBegun) sending.upload.start()
+    else void begin(sending)
+  }, [begin, update])
 
   const cancel = useCallback(async () => {
-    const upload = current.current
+    const sending = current.current
     current.current = null
     setState(IDLE)
-    await upload?.abort(true)
+    await sending?.upload.abort(true)
   }, [])
 
   const findPrevious = useCallback(
@@ -153,7 +179,7 @@ export function useUpload(options: UseUploadOptions): UploadState & UploadAction
   // A page that is left sends nothing more, and leaves what has arrived where it is.
   useEffect(
     () => () => {
-      void current.current?.abort()
+      void current.current?.upload.abort()
       current.current = null
     },
     [],

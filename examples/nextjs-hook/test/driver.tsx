@@ -6,6 +6,7 @@
 //   {do: "render", options}      a page with the hook; whatever was rendered before is left
 //   {do: "leave"}                the page is left
 //   {do: "start", path} {do: "pause"} {do: "resume"} {do: "retry"} {do: "cancel"} {do: "previous", path}
+//   {do: "hesitate", path}       a file is chosen, and the upload paused before it has begun
 //   {do: "online"}               the browser is back on the network
 //   {do: "until", status}        answered with the state, once its status is one of these
 //   {do: "done"}                 the results that onDone was told, over all pages
@@ -82,6 +83,12 @@ async function obey(command: Command): Promise<unknown> {
       return leave()
     case 'start':
       return (await hook()).start(await open(command.path))
+    case 'hesitate': {
+      const { start, pause } = await hook()
+      const started = start(await open(command.path))
+      await pause()
+      return started
+    }
     case 'pause':
       return (await hook()).pause()
     case 'resume':
