@@ -102,6 +102,7 @@ class Processing:
                 async for result in results:
                     self._give_time(None)  # the client may take its own
                     await self._news.add_result(result)
+                    await asyncio.sleep(0)  # one that only talks leaves nobody else a turn
                     self._give_time(self._patience)
             finally:
                 if isinstance(results, AsyncGenerator):

@@ -133,8 +133,8 @@ class Session:
         except TusdError as error:
             self._note_failure(error)
             return self._explain(error)
-        except Exception as error:
-            log.exception("unexpected error")
+        except Exception as error:  # noqa: BLE001 - the client is told, in our words
+            await asyncio.to_thread(log.error, "unexpected error", exc_info=error)
             return self._explain(error)
         return live.DONE
 
