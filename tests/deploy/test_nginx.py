@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.forms import FORM_TYPE, field, file, format_form
 from tests.support.live import connecting
 from tests.support.payload import Payload, sha256
 from tests.wire.tus import CHUNK_TYPE, Tus, path_of
@@ -20,6 +22,7 @@ RECEIVED = "tusd_bytes_received"
 PAYLOAD = Payload(size=5 * MIB + 7, seed=11)
 REQUESTS = 'tusd_requests_total{method="%s"}'
 REQUESTS_EACH = {"PATCH": 2, "HEAD": 1, "GET": 2, "DELETE": 1}
+FORM_UUID = "0b5de3a2-3c0f-4a0e-9d0a-0123456789ab"
 NOBODY_S = {"date", "x-request-id"}
 """Fields that differ between any two answers."""
 
@@ -178,6 +181,38 @@ def test_creations_do_not_all_go_to_one_server(fleet: Fleet) -> None:
 
     assert sum(after) == sum(before) + 24
     assert all(now > was for was, now in zip(before, after, strict=True))
+
+
+def test_forms_all_go_to_one_server(fleet: Fleet) -> None:
+    """Which file a chunk belongs to stands in its body, so chunks of one file must not meet two servers."""
+    chunks = [PAYLOAD.data[at : at + MIB] for at in range(0, PAYLOAD.size, MIB)]
+    common = [field("file_uuid", FORM_UUID), field("content_type", "audio/wav")]
+    count = field("total_chunks", str(len(chunks)))
+    before = fleet.counts(REQUESTS % "POST")
+    for index, chunk in enumerate(chunks):
+        form = format_form([*common, count, field("chunk_index", str(index)), file(chunk, "chunk")])
+        assert fleet.tus.ask("POST", "/file/upload-chunk", {"Content-Type": FORM_TYPE}, form).status == 200
+    asked = json.dumps({"file_uuid": FORM_UUID, "content_type": "audio/wav"}).encode()
+    fields = {"Content-Type": "application/json"}
+    finished = fleet.tus.ask("POST", "/file/finalize-chunked-upload", fields, asked)
+
+    after = fleet.counts(REQUESTS % "POST")
+    stored = fleet.tus.ask("GET", json.loads(finished.body)["static_url"])
+
+    assert sorted(now - was for was, now in zip(before, after, strict=True)) == [0, len(chunks) + 1]
+    assert sha256(stored.body) == PAYLOAD.sha256
+
+
+@pytest.mark.parametrize("upload", ["0123456789abcdef", FORM_UUID])
+def test_a_file_is_where_its_upload_is(fleet: Fleet, upload: str) -> None:
+    """The public name has the upload's id before its extension, dashes and all."""
+    before = fleet.counts(REQUESTS % "GET")
+    for target in (f"/files/{upload}", f"/uploads/{upload}.wav", f"/uploads/{upload}"):
+        fleet.tus.ask("GET", target)
+
+    after = fleet.counts(REQUESTS % "GET")
+
+    assert sorted(now - was for was, now in zip(before, after, strict=True)) == [0, 3]
 
 
 def test_the_metrics_are_not_for_strangers(fleet: Fleet) -> None:
