@@ -11,6 +11,8 @@ import pytest
 
 from tests.engine.recipients import Delivery, Recipient
 from tests.engine.scene import HOUR, sum_of
+from tests.stores.s3_bench import make_fake_store
+from tests.stores.s3_fake import FakeS3
 from tests.support.payload import make_bytes
 from tusd_py.core.deliveries import Retry
 from tusd_py.core.errors import StoreError, UploadNotFoundError, UploadRejectedError
@@ -28,6 +30,7 @@ from tusd_py.core.ports import Hook
 from tusd_py.engine.janitor import SweepReport
 from tusd_py.stores.local import LocalStore
 from tusd_py.stores.memory import MemoryStore
+from tusd_py.stores.s3_parts import MIB
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,14 +41,15 @@ if TYPE_CHECKING:
 CONTENT = make_bytes(5_000, seed=21)
 
 
-@pytest.fixture(params=["memory", "local"])
+@pytest.fixture(params=["memory", "local", "s3"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     if request.param == "memory":
         yield MemoryStore(chunk_size=77)
         return
-    local = LocalStore(str(tmp_path))
-    yield local
-    await local.close()
+    is_local = request.param == "local"
+    store = LocalStore(str(tmp_path)) if is_local else make_fake_store(FakeS3(), part_size=5 * MIB)
+    yield store
+    await store.close()
 
 
 async def pending(scene: Delivery, upload_id: str) -> tuple[Pending, ...]:
@@ -96,8 +100,9 @@ async def test_an_empty_upload_is_given(store: Store) -> None:
     assert one.given == [(upload.id, b"")]
 
 
-async def test_completing_has_on_record_who_gets_the_upload(store: Store) -> None:
+async def test_completing_has_on_record_who_gets_the_upload(tmp_path: Path) -> None:
     """Before anything is published: a crash from here on forgets nobody."""
+    store = LocalStore(str(tmp_path))
     scene = Delivery(store, {"one": Recipient(), "two": Recipient()})
     scene.script(complete=[StoreError("disk")])
 
@@ -107,6 +112,7 @@ async def test_completing_has_on_record_who_gets_the_upload(store: Store) -> Non
     found = await store.load("id-1")
     assert found.state is UploadState.COMPLETING
     assert found.deliveries == (Pending(name="one"), Pending(name="two"))
+    await store.close()
 
 
 async def test_what_another_process_finished_is_given_after_the_start(store: Store) -> None:

@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.engine.scene import HOUR, Scene
+from tests.stores.s3_bench import make_fake_store
+from tests.stores.s3_fake import FakeS3
 from tests.support.payload import make_bytes
 from tusd_py import stream
 from tusd_py.core.errors import StoreError, UploadExpiredError, UploadNotFoundError
@@ -66,15 +68,16 @@ class SpiedStore(MemoryStore):
             yield SpiedReader(reader, self)
 
 
-@pytest.fixture(params=["memory", "local"])
+@pytest.fixture(params=["memory", "local", "s3"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     """A storage of each kind, whose own pieces have a size that divides nothing."""
     if request.param == "memory":
         yield MemoryStore(chunk_size=77)
         return
-    local = LocalStore(str(tmp_path), chunk_size=77)
-    yield local
-    await local.close()
+    is_local = request.param == "local"
+    store = LocalStore(str(tmp_path), chunk_size=77) if is_local else make_fake_store(FakeS3())
+    yield store
+    await store.close()
 
 
 async def pieces_of(scene: Scene, upload_id: str, **passage: Any) -> list[bytes]:
