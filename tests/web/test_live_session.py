@@ -8,6 +8,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.support.live import connecting
@@ -26,9 +27,10 @@ from tusd_py.protocol.tus1 import Tus1
 from tusd_py.stores.memory import MemoryStore
 from tusd_py.testing import FaultyStore, ManualClock, RecordingSink, ScriptedBody
 from tusd_py.testing.kit import content
-from tusd_py.web.application import make_application
+from tusd_py.web.heads import head_reader
 from tusd_py.web.live import LiveEndpoint
 from tusd_py.web.live_session import Conditions
+from tusd_py.web.middleware import identify
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -74,15 +76,9 @@ async def serving(
         processor=processor,
     )
     dialect = Tus1(urls=URLS)
-    app = make_application(
-        engine,
-        dialect=dialect,
-        urls=URLS,
-        cors=None,
-        network_timeout=60.0,
-        behind_proxy=False,
-        live={"/live": LiveEndpoint(engine, conditions, dialect=dialect, origins=CorsPolicy())},
-    )
+    endpoint = LiveEndpoint(engine, conditions, dialect=dialect, origins=CorsPolicy())
+    app = web.Application(middlewares=[identify(head_reader(behind_proxy=False))])
+    app.router.add_get("/live", endpoint.handle)
     async with TestServer(app, host="127.0.0.1") as server:
         yield str(server.make_url("")).rstrip("/")
 
@@ -268,7 +264,7 @@ async def test_who_reads_nothing_does_not_hold_an_upload_for_ever() -> None:
         connecting(origin) as client,
     ):
         await client.send(b"abc")
-        transport = client.socket._response.connection.transport  # type: ignore[union-attr]
+        transport: Any = client.socket._response.connection.transport  # type: ignore[union-attr]
         transport.pause_reading()
         while not await _is_free(engine):
             await client.send(b"x")  # it is not idle
