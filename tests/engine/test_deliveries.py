@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -25,12 +26,13 @@ from tusd_py.core.events import (
 )
 from tusd_py.core.intents import Terminate
 from tusd_py.core.model import Delivery as Pending
-from tusd_py.core.model import Lifetime, Upload, UploadState
+from tusd_py.core.model import Lifetime, Upload, UploadKind, UploadState
 from tusd_py.core.ports import Hook
 from tusd_py.engine.janitor import SweepReport
 from tusd_py.stores.local import LocalStore
 from tusd_py.stores.memory import MemoryStore
 from tusd_py.stores.s3_parts import MIB
+from tusd_py.testing.kit import make_upload
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -145,6 +147,25 @@ async def test_more_than_can_be_remembered_is_looked_for_again() -> None:
 
     assert Counter(one.called) == Counter(made)
     assert 3 <= len(sweeps) <= 8
+
+
+async def test_what_still_has_to_be_tidied_up_is_delivered_as_well() -> None:
+    """A final that a crash left with parts of its own: the sweep that drops them delivers it, too."""
+    one, private = Recipient(), "form-one"
+    scene = Delivery(None, {"one": one})
+    final = await scene.join(await scene.part(b"abc"), await scene.part(b"def"))
+    await scene.store.create(make_upload(private, length=5, kind=UploadKind.PARTIAL))
+    left = replace(await scene.store.load(final.id), parts=(private,))
+    await scene.store.save(left)
+    scene.restart()
+
+    async with scene.delivering():
+        report = await scene.sweep()
+        await scene.ear.hear(UploadDelivered)
+
+    assert left.holds_own_parts
+    assert report.finished == [final.id]
+    assert one.given == [(final.id, b"abcdef")]
 
 
 async def test_a_dry_run_delivers_nothing() -> None:

@@ -125,12 +125,12 @@ class Janitor:
             report.examined += 1
             with _noting(upload_id, report):
                 upload = await self._store.load(upload_id)
+                if not report.is_dry_run:
+                    self._completion.deliveries.expect(upload)
                 if not upload.awaits_completion and rules.is_expired(upload, self._clock()):
                     expired.append(upload)
                 elif upload.awaits_completion or upload.is_waiting_final or upload.holds_own_parts:
                     (finals if upload.kind is UploadKind.FINAL else unfinished).append(upload)
-                elif not report.is_dry_run:
-                    self._completion.deliveries.expect(upload)
         # Finals come after the partials that they wait for, partials go after the finals that need them.
         for upload in (*unfinished, *finals):
             with _noting(upload.id, report):
