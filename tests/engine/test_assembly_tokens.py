@@ -8,7 +8,14 @@ import pytest
 
 from tests.engine.chunks import CHUNKS, FILE, Caller
 from tests.engine.scene import Scene
-from tusd_py.core.errors import BodyInterruptedError, UploadExistsError, WrongTokenError
+from tusd_py.core.assembly import assembly_id
+from tusd_py.core.errors import (
+    BodyInterruptedError,
+    UploadExistsError,
+    UploadLockedError,
+    UploadNotFoundError,
+    WrongTokenError,
+)
 from tusd_py.core.outcomes import BodyEnd
 from tusd_py.testing.kit import content, ids
 
@@ -142,3 +149,33 @@ async def test_without_the_setting_no_token_is_asked_for() -> None:
     await caller.finalize()
 
     assert answers == [None] * 3
+
+
+# -- a server of the same storage that does not see our locks ---------------------------------
+
+
+async def test_of_two_servers_one_begins_the_file() -> None:
+    """The other one looked before and wrote behind: its caller is not the one who began the file."""
+    scene = Scene()
+    caller, token = await begun(scene)
+    scene.script(load=[UploadNotFoundError(FILE), UploadNotFoundError(assembly_id(FILE)), None] * 2)
+
+    with pytest.raises(WrongTokenError):
+        await caller.put(1)
+    told = await caller.put(1, token=token)
+
+    assert told is None
+    assert await content(scene.store, caller.chunk(1)) == CHUNKS[1]
+
+
+async def test_a_chunk_that_another_server_has_just_begun_is_locked() -> None:
+    """Both looked at once: one takes it, the other says that it may come again, and changes nothing."""
+    scene = Scene()
+    caller, token = await begun(scene)
+    before = await content(scene.store, caller.chunk(0))
+    scene.script(load=[None, None, UploadNotFoundError(caller.chunk(0))])
+
+    with pytest.raises(UploadLockedError):
+        await caller.put(0, b"other", token=token)
+
+    assert await content(scene.store, caller.chunk(0)) == before

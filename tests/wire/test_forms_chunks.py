@@ -358,6 +358,18 @@ def test_tus_knows_nothing_of_chunks(forms: Forms, server: ServerProcess) -> Non
     assert [answer.status for answer in answers] == [404] * 12
 
 
+async def test_a_live_connection_knows_nothing_of_chunks(forms: Forms, server: ServerProcess) -> None:
+    """Nor does the address of live audio: who asks for a chunk there hears that there is none."""
+    file_id = new_uuid()
+    await asyncio.to_thread(forms.chunk, file_id, 0, 2, CHUNKS[0])
+
+    session = aiohttp.ClientSession()
+    async with session, session.ws_connect(f"{server.origin}/live?id=form-{file_id}-0") as socket:
+        said = await socket.receive_json()
+
+    assert said["error"]["code"] == "ERR_UPLOAD_NOT_FOUND"
+
+
 # -- tokens -----------------------------------------------------------------------------------
 
 

@@ -310,7 +310,7 @@ class RecordCorruptError(StoreError):
 
 
 class NameTakenError(StoreError):
-    """The public name belongs to another file; nothing was replaced."""
+    """The id belongs to another upload, or the public name to another file; nothing was replaced."""
 
 
 class LiveProcessorError(TusdError):

@@ -107,7 +107,7 @@ class Store(Protocol):
         ...
 
     async def create(self, upload: Upload) -> None:
-        """Put a new, empty upload on record."""
+        """Put a new, empty upload on record. Raises NameTakenError when its id is in use."""
         ...
 
     async def load(self, upload_id: str) -> Upload:

@@ -30,11 +30,13 @@ from tusd_py.core.errors import (
     ChunkMismatchError,
     ChunksMissingError,
     MaxSizeExceededError,
+    NameTakenError,
     StoreError,
     UploadError,
     UploadExistsError,
     UploadExpiredError,
     UploadGoneError,
+    UploadLockedError,
     UploadNotFoundError,
 )
 from tusd_py.core.intents import Concatenate, Create, ReadOffset
@@ -122,7 +124,9 @@ class Assembler:
                 raise UploadExistsError(intent.file_id)
             found = await self._find(upload_id)
             if found is None:
-                return await self._create_assembly(intent)
+                with suppress(NameTakenError):  # by a server that does not see our locks, just now
+                    return await self._create_assembly(intent)
+                found = await self._store.load(upload_id)
             if self._tokens:
                 check_token(intent.file_id, found.secret, intent.token)
             check_total(intent.file_id, Assembly.of(found), intent.total)
@@ -162,7 +166,10 @@ class Assembler:
                 is_whole=True,
                 secret=secret,
             )
-            return (await self._engine.create(create, body)).upload, True
+            try:
+                return (await self._engine.create(create, body)).upload, True
+            except NameTakenError as error:  # likewise
+                raise UploadLockedError(intent.file_id) from error
 
     async def _count(self, intent: PutChunk, chunk: Upload, secret: str, *, is_new: bool) -> None:
         """Put on record that the chunk is there; it is not if the file was finished, or is too large."""

@@ -98,9 +98,9 @@ class MemoryStore:
         return {name: bytes(stored.data) for name, stored in self._published.items()}
 
     async def create(self, upload: Upload) -> None:
-        """Put a new upload on record; StoreError when its id is in use."""
+        """Put a new upload on record; NameTakenError when its id is in use."""
         if upload.id in self._records:
-            raise StoreError(f"upload {upload.id} exists already")
+            raise NameTakenError(f"upload {upload.id} exists already")
         self._records[upload.id] = upload
         self._incoming[upload.id] = _File(upload.id)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tusd_py.core.errors import TusdError, UploadNotFoundError
+from tusd_py.core.errors import NameTakenError, UploadNotFoundError
 from tusd_py.core.model import Delivery, UploadState
 from tusd_py.testing.kit import (
     begin_completion,
@@ -60,7 +60,7 @@ async def create_refuses_an_id_in_use(open_again: OpenAgain) -> None:
     before = [await store.load(upload_id) for upload_id in ONE_OF_EACH]
 
     for upload_id in ONE_OF_EACH:
-        with refuses(TusdError, f"create of the id of the {upload_id} upload"):
+        with refuses(NameTakenError, f"create of the id of the {upload_id} upload"):
             await store.create(make_upload(upload_id, length=5, raw="other"))
 
     for upload in before:

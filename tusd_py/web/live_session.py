@@ -21,6 +21,7 @@ from tusd_py.core.errors import (
 from tusd_py.core.intents import Append, Create, ReadOffset
 from tusd_py.core.model import UploadKind, UploadState
 from tusd_py.core.outcomes import BodyEnd
+from tusd_py.core.rules import check_addressable
 from tusd_py.protocol import live
 from tusd_py.web.live_body import FrameBody, NoBody
 from tusd_py.web.live_news import News
@@ -151,7 +152,9 @@ class Session:
         if opening.upload_id is None:
             intent = Create(length=None, metadata=opening.metadata)
             return (await self._engine.create(intent, NoBody())).upload
-        upload = (await self._engine.inspect(ReadOffset(upload_id=opening.upload_id))).upload
+        look = ReadOffset(upload_id=opening.upload_id)
+        check_addressable(look)
+        upload = (await self._engine.inspect(look)).upload
         if upload.kind is not UploadKind.REGULAR:
             raise InvalidMessageError("id", "it is a part of another upload, or joined", "a whole upload")
         if opening.offset > upload.offset:
