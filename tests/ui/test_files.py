@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -15,7 +14,7 @@ from tests.ui.checks import digest_of
 from tests.ui.pages import Page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.interop.clients import Driver
@@ -209,33 +208,44 @@ def test_a_proxy_s_error_on_head_does_not_begin_the_upload_anew(
     assert offsets(proxy) == [0, 654_321]
 
 
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server with its uploads at the page's own address, closed to pages of other sites."""
+    folder = tmp_path_factory.mktemp("strict") / "storage"
+    flags = ("--base-path", "/", "--public-path", "/out/", "--relative-location", "--behind-proxy")
+    with ServerProcess(folder, *flags, "--cors-allow-origin", "https://nobody.example") as process:
+        yield process
+
+
 def test_the_page_works_where_uploads_are_created_at_its_own_address(
-    browser: Driver, tmp_path: Path, store: Store
+    browser: Driver, strict: ServerProcess, store: Store
 ) -> None:
     """--base-path / and --relative-location: the same address, told apart by the method."""
     payload = Payload(size=100_000, seed=83)
-    flags = ("--base-path", "/", "--public-path", "/out/", "--relative-location")
-    with ServerProcess(tmp_path / "storage", *flags) as server:
-        page = Page(browser, server.origin)
-        page.drop(store(payload))
-        [address] = page.until_arrived()
-        complaints = page.complaints()
-        page.close()
+    page = Page(browser, strict.origin)
+    page.drop(store(payload))
+    [address] = page.until_arrived()
+    complaints = page.complaints()
+    page.close()
 
-        assert sha256(fetch(address).body) == payload.sha256
-    assert address.startswith(f"http://127.0.0.1:{urlsplit(address).port}/out/")
+    assert sha256(fetch(address).body) == payload.sha256
+    assert address.startswith(f"{strict.origin}/out/")
     assert complaints == []
 
 
 def test_a_server_that_misnames_itself_is_noticed(
-    browser: Driver, server: ServerProcess, store: Store
+    browser: Driver, server: ServerProcess, strict: ServerProcess, store: Store
 ) -> None:
-    """An upload whose address has another origin than the page's: it says what the operator has to do."""
-    page = Page(browser, server.origin, headers={"X-Forwarded-Host": "inner.test"})
-    page.drop(store(Payload(size=10, seed=84)))
-    page.until_said("where this page may not go")
-    page.until_said("--behind-proxy")
-    page.close()
+    """Its uploads seem to be at another site, or the page of one: it says what is the matter."""
+    path = store(Payload(size=10, seed=84))
+    for running, said in (
+        (server, "If it stands behind a proxy, it has to be told so (--behind-proxy)."),
+        (strict, "The server does not take uploads from this page."),
+    ):
+        page = Page(browser, running.origin, headers={"X-Forwarded-Host": "inner.test"})
+        page.drop(path)
+        page.until_said(said)
+        page.close()
 
 
 def test_what_is_cancelled_leaves_nothing(

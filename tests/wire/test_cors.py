@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.server import ServerProcess
-from tests.wire.tus import CHUNK_TYPE, UNKNOWN, Tus
+from tests.wire.tus import CHUNK_TYPE, UNKNOWN, Tus, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,6 +146,20 @@ def test_a_strangers_page_is_turned_away(strict: Tus, method: str, origin: str) 
     assert answer.body.startswith(b"ERR_ORIGIN_NOT_ALLOWED: ")
     assert not [name for name, _ in answer.fields if name.lower().startswith("access-control-")]
     assert answer.get("Tus-Resumable") == "1.0.0"
+
+
+def test_a_page_of_the_server_itself_is_no_strangers(strict: Tus) -> None:
+    """Fetch, Origin: browsers send it to their own origin, too; scheme and port count."""
+    own, elsewhere = (
+        "http://files.test",
+        ("https://files.test", "http://files.test:81", "http://x.files.test"),
+    )
+    created = strict.ask("POST", fields={"Upload-Length": "3", "Origin": own})
+    path = path_of(created)
+
+    assert [created.status, strict.patch(path, 0, b"abc", {"Origin": own}).status] == [201, 204]
+    assert [strict.ask("GET", path, {"Origin": origin}).status for origin in elsewhere] == [403] * 3
+    assert strict.ask("GET", path, {"Origin": "", "Host": "not a host"}).status == 403
 
 
 def test_a_stranger_is_told_nothing_else(strict: Tus) -> None:

@@ -68,9 +68,13 @@ class CorsPolicy:
     max_age: int = 86400
 
     def check(self, head: RequestHead) -> None:
-        """Raise OriginNotAllowedError for a page that may not use the server, whatever it asks for."""
+        """Raise OriginNotAllowedError for a page that may not use the server, whatever it asks for.
+
+        A page of the server's own origin is no other site's: browsers name its origin all the same.
+        """
         origin = head.get("origin")
-        if origin is not None and not self._allows(origin):
+        is_own = origin != "" and origin == head.origin
+        if origin is not None and not is_own and not self._allows(origin):
             raise OriginNotAllowedError(origin)
 
     def fields(self, head: RequestHead) -> Fields:

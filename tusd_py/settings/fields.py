@@ -290,7 +290,8 @@ class Settings(BaseSettings):
         False, "Send no CORS headers at all: a proxy does, or no browser comes from another site."
     )
     cors_allow_origin: Pattern = _cors(
-        re.compile(".*"), "Origins whose pages may use the server. It has to match the whole origin."
+        re.compile(".*"),
+        "Origins whose pages may use the server, besides its own. It has to match the whole origin.",
     )
     cors_allow_credentials: Switch = _cors(
         False, "Allow those pages to send cookies and authorization. Name the origins exactly then."

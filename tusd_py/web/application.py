@@ -48,7 +48,8 @@ def make_application(
 
     Times in seconds.
     """
-    guards = [middleware.guard_origin(cors, _refusing(urls, dialect))] if cors else []
+    refusing = _refusing(urls, dialect)
+    guards = [middleware.guard_origin(cors, refusing, unguarded=ASSETS)] if cors else []
     measuring = [_measure(monitoring)] if monitoring else []
     app = web.Application(
         middlewares=[

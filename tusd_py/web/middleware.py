@@ -100,13 +100,19 @@ def _answered(request: web.Request, status: int, code: str, begun: float) -> Req
     )
 
 
-def guard_origin(cors: CorsPolicy, refuse: Callable[[TusdError, RequestHead], web.Response]) -> Middleware:
-    """Turn away pages of origins that may not use the server, before anything else looks at it."""
+def guard_origin(
+    cors: CorsPolicy, refuse: Callable[[TusdError, RequestHead], web.Response], *, unguarded: str
+) -> Middleware:
+    """Turn away pages of origins that may not use the server, before anything else looks at it.
+
+    Paths below `unguarded` are everybody's.
+    """
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            cors.check(request[HEAD])
+            if not request.path.startswith(unguarded):
+                cors.check(request[HEAD])
         except OriginNotAllowedError as error:
             return refuse(error, request[HEAD])
         return await handler(request)
