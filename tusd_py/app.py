@@ -274,7 +274,6 @@ def _live(settings: Settings, engine: UploadEngine, urls: Urls, dialect: Tus1) -
         return {}
     conditions = Conditions(
         urls=urls,
-        locate=lambda upload: engine.store.place(upload.name),
         max_frame=settings.live_max_frame,
         chunk_size=settings.live_chunk_size,
         idle_timeout=settings.network_timeout,

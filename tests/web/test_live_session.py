@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 from tests.support.live import connecting
 from tusd_py.core.errors import StorageFullError, StoreError, UploadRejectedError
 from tusd_py.core.intents import Append, ReadOffset
-from tusd_py.core.model import Limits, Upload, UploadState
+from tusd_py.core.model import PRIVATE, Limits, Upload, UploadState
 from tusd_py.core.outcomes import Appended, Inspected
 from tusd_py.core.ports import Hook
 from tusd_py.engine.hookpoints import Hookpoints
@@ -26,7 +26,7 @@ from tusd_py.protocol.heads import Urls
 from tusd_py.protocol.tus1 import Tus1
 from tusd_py.stores.memory import MemoryStore
 from tusd_py.testing import FaultyStore, ManualClock, RecordingSink, ScriptedBody
-from tusd_py.testing.kit import content
+from tusd_py.testing.kit import content, make_upload
 from tusd_py.web.heads import head_reader
 from tusd_py.web.live import LiveEndpoint
 from tusd_py.web.live_session import Conditions
@@ -68,7 +68,6 @@ async def serving(
     """The origin of a server for live connections to this engine."""
     conditions = Conditions(
         urls=URLS,
-        locate=lambda upload: f"memory:{upload.name}",
         max_frame=1 << 20,
         chunk_size=4096,
         idle_timeout=idle_timeout,
@@ -132,7 +131,7 @@ async def test_a_completion_that_fails_is_made_good_when_the_client_comes_back()
             result = await back.result()
 
     assert refusal == ("ERR_STORAGE", 1011)
-    assert (result["offset"], result["file_path"]) == (3, "memory:id-1.webm")
+    assert (result["offset"], result["file_path"]) == (3, store.place("id-1.webm"))
     assert store.published == {"id-1.webm": b"abc"}
 
 
@@ -234,6 +233,16 @@ async def test_an_upload_that_never_stands_still_is_given_up() -> None:
 
     assert refusal == ("ERR_MISMATCHED_OFFSET", 1008)
     assert back.said[-1]["offset"] == (await engine.store.load("id-1")).offset
+
+
+async def test_parts_that_the_server_made_for_itself_do_not_exist_for_clients() -> None:
+    """Who guesses the id of a chunk of a form is told the same as for any other id."""
+    engine = make_engine(MemoryStore())
+    await engine.store.create(make_upload(PRIVATE + "one"))
+    async with serving(engine) as origin, connecting(origin, {"id": PRIVATE + "one"}) as client:
+        refusal = await client.refusal()
+
+    assert refusal == ("ERR_UPLOAD_NOT_FOUND", 1008)
 
 
 async def test_an_upload_that_is_not_let_go_is_locked() -> None:

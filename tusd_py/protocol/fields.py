@@ -25,10 +25,6 @@ _NUMBER = re.compile(r"[0-9]{1,19}")  # 19 digits hold 2^63 - 1, the largest fil
 _LARGEST = 2**63 - 1
 _CHECKSUM = re.compile(r"([a-z0-9-]{1,32}) ([A-Za-z0-9+/]+={0,2})")
 _BYTES = "a decimal number of bytes, 0 to 9223372036854775807"
-_NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"  # RFC 6838, 4.2
-_WORD = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
-_PARAMETER = rf'[ \t]*;[ \t]*{_WORD}=(?:{_WORD}|"(?:[^"\\\x00-\x1f\x7f]|\\[ -~])*")'
-_MEDIA_TYPE = re.compile(rf"{_NAME}/{_NAME}(?:{_PARAMETER})*", re.ASCII)
 
 
 def parse_bytes(text: str) -> int | None:
@@ -120,15 +116,3 @@ def check_chunk_type(text: str | None) -> None:
     if not is_chunk_type(text):
         problem = "it is missing" if text is None else "it is not the type of a chunk"
         raise InvalidContentTypeError("Content-Type", problem, CHUNK_TYPE)
-
-
-def parse_media_type(text: str, name: str) -> str:
-    """A media type as a client states it for a file, in the field `name`; parameters are kept.
-
-    RFC 9110, 8.3.1, with names as they can be registered (RFC 6838, 4.2): no dot comes first. Raises
-    InvalidContentTypeError.
-    """
-    stated = text.strip(" \t")
-    if len(stated) > 255 or not _MEDIA_TYPE.fullmatch(stated):
-        raise InvalidContentTypeError(name, "it is not a media type", "one such as audio/webm")
-    return stated

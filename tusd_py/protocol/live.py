@@ -7,28 +7,32 @@ from __future__ import annotations
 
 import json
 import re
-from base64 import b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tusd_py.core.errors import (
     BodyInterruptedError,
+    InvalidContentTypeError,
+    InvalidFormError,
     InvalidMessageError,
     InvalidOffsetError,
     OffsetMismatchError,
     UploadNotFoundError,
 )
-from tusd_py.core.model import Metadata
 from tusd_py.core.outcomes import BodyEnd
 from tusd_py.protocol.answers import answer_for
-from tusd_py.protocol.fields import parse_bytes, parse_media_type
+from tusd_py.protocol.fields import parse_bytes
+from tusd_py.protocol.forms import describe_file, format_file, parse_content_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tusd_py.core.model import Upload
+    from tusd_py.core.model import Metadata, Upload
 
 DEFAULT_TYPE = "audio/webm"
+UNNAMED = "recording"
+"""What is saved when the client has no name for it, and the type's extension."""
+
 MAX_TEXT = 4096
 """Characters of a text message; more are not looked at."""
 
@@ -77,14 +81,17 @@ def parse_opening(query: Mapping[str, str]) -> Opening:
         raise InvalidOffsetError("offset", "it is not a number of bytes", "a decimal number")
     if offset and upload_id is None:
         raise InvalidOffsetError("offset", "a new upload begins at 0", "an offset with an id")
-    media_type = parse_media_type(query.get("content_type", DEFAULT_TYPE), "content_type")
-    pairs = {"filename": query.get("filename", ""), "filetype": media_type}
-    return Opening(upload_id=upload_id, offset=offset, metadata=_metadata(pairs))
+    return Opening(upload_id=upload_id, offset=offset, metadata=_describe(query))
 
 
-def _metadata(pairs: Mapping[str, str]) -> Metadata:
-    encoded = {key: b64encode(value.encode(errors="replace")).decode() for key, value in pairs.items()}
-    return Metadata.parse(",".join(f"{key} {value}" for key, value in encoded.items() if value))
+def _describe(query: Mapping[str, str]) -> Metadata:
+    """What is recorded: its type, and a name that has the extension of that type, as with forms."""
+    try:
+        content_type = parse_content_type(query.get("content_type", DEFAULT_TYPE))
+    except InvalidFormError as error:
+        raise InvalidContentTypeError(error.field, error.problem, error.accepted) from None
+    name = query.get("filename", "").encode(errors="replace").decode()
+    return describe_file(UNNAMED, content_type, name)
 
 
 def parse_message(text: str) -> Message:
@@ -125,15 +132,12 @@ def format_greeting(upload: Upload, url: str) -> dict[str, Any]:
     return {"url": url, "file_uuid": upload.id, "offset": upload.offset}
 
 
-def format_result(upload: Upload, *, file_path: str, static_url: str) -> dict[str, Any]:
-    """The last message but those of a processor: the upload is finished and can be had."""
+def format_result(upload: Upload, *, place: str, public: str) -> dict[str, Any]:
+    """The last message but those of a processor: the upload is finished, and can be had as forms say."""
     return {
         "complete": True,
         "offset": upload.offset,
-        "file_key": upload.name,
-        "file_path": file_path,
-        "file_uuid": upload.id,
-        "static_url": static_url,
+        **format_file(upload.id, upload.name, place, public),
     }
 
 

@@ -51,11 +51,10 @@ class Conditions:
 
     `idle_timeout`: the longest time without a message, and the longest that a processor may think about
     one sub-chunk. `beat`: how often the upload's lock hears that somebody is there although nothing
-    comes. `locate` says where a finished upload's bytes are.
+    comes.
     """
 
     urls: Urls
-    locate: Callable[[Upload], str]
     max_frame: int
     chunk_size: int
     idle_timeout: float
@@ -273,8 +272,8 @@ class Session:
     def _result(self, upload: Upload) -> dict[str, object]:
         return live.format_result(
             upload,
-            file_path=self._conditions.locate(upload),
-            static_url=self._conditions.urls.public + upload.name,
+            place=self._engine.store.place(upload.name),
+            public=self._conditions.urls.public,
         )
 
     async def _tell(self) -> None:
