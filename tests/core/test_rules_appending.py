@@ -225,3 +225,15 @@ def test_what_is_complete_stays_unless_told_otherwise(
     complete = rules.after_completion(upload, lifetime, NOW)
 
     assert complete == replace(upload, state=S.COMPLETE, expires_at=expected)
+
+
+def test_a_length_that_the_storage_has_no_room_for_is_refused_when_it_is_declared() -> None:
+    """The size of an upload's parts in S3 is fixed before its length is known: 10,000 hold so much."""
+    limits = Limits(max_deferred=500)
+
+    with pytest.raises(MaxSizeExceededError) as refusal:
+        rules.plan_append(stored(4, None), append(4, declared=501), limits, NOW)
+    plan = rules.plan_append(stored(4, None), append(4, declared=500), limits, NOW)
+
+    assert refusal.value.max_size == 500
+    assert plan.room == 496

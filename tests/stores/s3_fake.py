@@ -143,7 +143,8 @@ class FakeS3:
         self, *, Bucket: str, Key: str, Body: Any, IfMatch: str = "", IfNoneMatch: str = "", **said: Any
     ) -> dict[str, Any]:
         self._check(Key, IfMatch, IfNoneMatch)
-        data = Body.read() if hasattr(Body, "read") else bytes(Body)
+        assert isinstance(Body, bytes) or hasattr(Body, "read"), "boto3 takes nothing else"
+        data = Body if isinstance(Body, bytes) else Body.read()
         made = self.objects[Key] = self._make(data, **said)
         return {"ETag": made.etag}
 
@@ -258,7 +259,7 @@ class FakeS3:
         data = b"".join(stored[each] for each in wanted)
         self.objects[Key] = self._make(data, Metadata=unfinished.metadata, **unfinished.said)
         del self.uploads[UploadId]
-        return {}
+        return {"ETag": self.objects[Key].etag}
 
     def _abort_multipart_upload(self, *, Bucket: str, Key: str, UploadId: str) -> dict[str, Any]:
         self._unfinished(UploadId, Key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -239,6 +240,26 @@ async def test_what_lies_behind_a_failed_part_makes_room() -> None:
     with pytest.raises(StoreError):
         await failing
     assert store.memory_in_use == 0
+
+
+async def test_the_memory_of_parts_does_not_grow_with_the_uploads_that_are_remembered() -> None:
+    """Of unfinished uploads, those asked for last are remembered; who was forgotten is looked up again."""
+    server = FakeS3()
+    store = make_fake_store(server, remembered_parts=4)
+    for number in range(5):
+        upload = make_upload(f"upload-{number}", length=len(DATA))
+        await store.create(upload)
+        await put(store, upload.id, DATA[:2500] if number else DATA)
+        if not number:
+            whole = await store.load(upload.id)
+            await store.complete(whole)
+            await store.save(replace(whole, state=UploadState.COMPLETE))
+
+    server.calls.clear()
+    await store.load("upload-4")
+    assert server.calls["list_parts"] == 0
+    await store.load("upload-1")
+    assert server.calls["list_parts"] == 1
 
 
 async def test_trying_the_storage_leaves_one_object_at_most() -> None:

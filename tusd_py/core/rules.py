@@ -301,8 +301,9 @@ def _settle_length(upload: Upload, declared: int | None, limits: Limits) -> Uplo
         raise InvalidLengthError(
             "Upload-Length", f"{declared} is below the offset", f"{upload.offset} or more"
         )
-    if limits.max_size is not None and declared > limits.max_size:
-        raise MaxSizeExceededError(limits.max_size)
+    most = largest_deferred(limits)  # where the parts have a size since its creation, that cannot grow
+    if most is not None and declared > most:
+        raise MaxSizeExceededError(most)
     return replace(upload, length=declared)
 
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from tusd_py.core.errors import NameTakenError, StoreError, UploadGoneError
 from tusd_py.core.model import UploadState
-from tusd_py.stores.s3_appender import Held, S3Appender
+from tusd_py.stores.s3_appender import S3Appender
 from tusd_py.stores.s3_calls import ConflictError, MissingError
 from tusd_py.stores.s3_ending import JOINED_PART, Ending
 from tusd_py.stores.s3_examination import examine, repair
+from tusd_py.stores.s3_held import REMEMBERED_PARTS, Held, Remembered
 from tusd_py.stores.s3_layout import RECORD, Layout
 from tusd_py.stores.s3_lead import Lease
 from tusd_py.stores.s3_ledger import Account, Ledger, Present
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 IDLE = 1.0
 """Seconds without a byte after which an upload's memory may be needed elsewhere."""
 
-REMEMBERED = 10_000
-"""Uploads of which this process remembers how far they are, beside those that are being written."""
-
 ADDRESS_SECONDS = 3600
 """How long the address of a finished file is good for that a client is sent to."""
 
@@ -46,7 +44,8 @@ class S3Store:
     Sizes in bytes: `part_size` as long as an upload's length allows it, `room` for uploads of deferred
     length, `memory_budget` for all bytes on their way, `chunk_size` for reading back. `present` tells the
     Content-Type and Content-Disposition that a finished object is stored with; with `redirects` clients
-    are sent to it. `joined_part` is the least size of the parts that a join copies.
+    are sent to it. `joined_part` is the least size of the parts that a join copies, `remembered_parts` how
+    many parts of unfinished uploads are remembered.
     """
 
     marks_by_publishing = True
@@ -64,6 +63,7 @@ class S3Store:
         present: Present,
         redirects: bool = False,
         joined_part: int = JOINED_PART,
+        remembered_parts: int = REMEMBERED_PARTS,
     ) -> None:
         self._bucket = bucket
         self._layout = Layout(prefix)
@@ -77,8 +77,7 @@ class S3Store:
         self._ending = Ending(self._ledger, self._sending, joined_part=joined_part)
         self._chunk_size = chunk_size
         self._redirects = redirects
-        self._held: dict[str, Held] = {}
-        self._looks: dict[str, object] = {}  # uploads being measured that nobody has changed since
+        self._held = Remembered(self._sending.budget, parts=remembered_parts)
 
     @property
     def memory_in_use(self) -> int:
@@ -89,7 +88,7 @@ class S3Store:
 
     async def create(self, upload: Upload) -> None:
         """See tusd_py.core.ports.Store.create."""
-        self._remember(await self._calls.run(self._ledger.create, upload))
+        self._held.add(await self._calls.run(self._ledger.create, upload))
 
     async def load(self, upload_id: str) -> Upload:
         """See tusd_py.core.ports.Store.load.
@@ -104,57 +103,20 @@ class S3Store:
 
     async def _account(self, upload_id: str) -> Account:
         found = await self._calls.run(self._ledger.read, upload_id)
-        known = self._known_by(found)
-        if known is not None:
-            return known
-        look = self._looks.setdefault(upload_id, object())
-        try:
-            found = await self._calls.run(self._ledger.settle, found)
-        finally:
-            is_news = self._looks.pop(upload_id, None) is look
-        known = self._known_by(found)
-        if known is None and is_news:
-            self._remember(found)
+        known = self._held.by_record(found)
+        if known is None:
+            with self._held.looking(upload_id) as note:
+                found = await self._calls.run(self._ledger.settle, found)
+                known = self._held.by_record(found)
+                if known is None:
+                    note(found)
         return known or found
-
-    def _known_by(self, found: Account) -> Account | None:
-        """What is remembered, if it is by that record. Who writes meanwhile knows more than a listing."""
-        held = self._held.get(found.upload.id)
-        if held is None or held.account.raw != found.raw:
-            return None
-        held.used_at = time.monotonic()
-        return held.account
-
-    def _remember(self, account: Account) -> Held:
-        """Remember it from now on, unless somebody is at work with what is remembered already."""
-        held = self._held.get(account.upload.id)
-        if held is not None and (held.is_busy or held.account.raw == account.raw):
-            return held
-        self._forget(account.upload.id)
-        held = Held(account=account, rope=Rope(account.offset))
-        self._held[account.upload.id] = held
-        if len(self._held) > REMEMBERED:
-            self._forget_oldest()
-        return held
-
-    def _forget_oldest(self) -> None:
-        idle = [upload_id for upload_id, held in self._held.items() if not held.is_busy]
-        for upload_id in idle[: REMEMBERED // 10]:
-            self._forget(upload_id)
-
-    def _forget(self, upload_id: str) -> None:
-        """Look it up the next time. Who writes to it right now finds out by the record."""
-        self._looks.pop(upload_id, None)
-        held = self._held.get(upload_id)
-        if held is not None and held.appender is None:
-            del self._held[upload_id]
-            self._sending.budget.release(held.rope.clear())
 
     async def _known(self, upload_id: str) -> Held:
         """What is remembered, else looked up. Whoever writes by it finds out if it holds no more."""
         held = self._held.get(upload_id)
         if held is None:
-            held = self._remember(await self._calls.run(self._ledger.load, upload_id))
+            held = self._held.add(await self._calls.run(self._ledger.load, upload_id))
         return held
 
     async def save(self, upload: Upload) -> None:
@@ -165,12 +127,12 @@ class S3Store:
         if held is None or not await self._write_record(held.account, upload):
             account = await self._calls.run(self._ledger.read, upload.id)
             if held is not None and account.note.epoch != held.account.note.epoch:
-                self._forget(upload.id)
+                self._held.forget(upload.id)
                 raise StoreError(f"others write to {upload.id} now")
             if not await self._write_record(account, upload):
                 raise StoreError(f"the record of {upload.id} is written by others")
             if held is None or held.appender is None:
-                self._forget(upload.id)  # its bytes were not measured
+                self._held.forget(upload.id)  # its bytes were not measured
 
     async def _write_record(self, account: Account, upload: Upload) -> bool:
         """Whether the record was still the one that is known."""
@@ -201,7 +163,7 @@ class S3Store:
             finally:
                 held.appender = None
                 if not holds and self._held.get(upload.id) is held:
-                    self._forget(upload.id)
+                    self._held.forget(upload.id)
 
     async def _begin(self, upload: Upload) -> Held:
         held = await self._known(upload.id)
@@ -213,7 +175,7 @@ class S3Store:
                     held.rope = Rope(upload.offset)
                 await self._calls.run(self._ledger.prepare, held.account, upload.offset)
         except (StoreError, asyncio.CancelledError):
-            self._forget(upload.id)
+            self._held.forget(upload.id)
             raise
         return held
 
@@ -222,19 +184,19 @@ class S3Store:
         async with held.lock:
             if held.is_pending:
                 await self._ending.settle_pending(held)
-                self._forget(held.account.upload.id)  # what the completion reached has to be looked up
+                self._held.forget(held.account.upload.id)  # what the completion reached has to be looked up
 
     async def _reclaim(self, needed: int) -> None:
         """Make room for `needed` bytes: forget what can be read back, put away what waits for a client."""
         now = time.monotonic()
-        for held in sorted(self._held.values(), key=lambda held: held.used_at):
+        for held in self._held.by_use():
             if needed <= 0:
                 return
             if not held.is_busy:
                 freed = held.rope.clear()
                 self._sending.budget.release(freed)
                 needed -= freed
-        for held in sorted(self._held.values(), key=lambda held: held.used_at):
+        for held in self._held.by_use():
             if needed <= 0:
                 return
             if held.rope and (now - held.used_at >= IDLE or not self._sending.in_flight):
@@ -268,13 +230,13 @@ class S3Store:
                     raise
             else:
                 return
-        self._forget(upload.id)
+        self._held.forget(upload.id)
         held = await self._known(upload.id)
         try:
             async with held.lock:
                 await step(held)
         except BaseException:
-            self._forget(upload.id)  # it may have been done and only not been told
+            self._held.forget(upload.id)  # it may have been done and only not been told
             raise
 
     def place(self, name: str) -> str:
@@ -283,7 +245,7 @@ class S3Store:
 
     async def discard(self, upload: Upload) -> None:
         """See tusd_py.core.ports.Store.discard."""
-        self._forget(upload.id)
+        self._held.forget(upload.id)
         await self._calls.run(self._discard, upload.id)
 
     def _discard(self, upload_id: str) -> None:
@@ -294,7 +256,7 @@ class S3Store:
 
     async def delete(self, upload_id: str) -> None:
         """See tusd_py.core.ports.Store.delete."""
-        self._forget(upload_id)
+        self._held.forget(upload_id)
         await self._calls.run(lambda: self._ledger.delete(self._ledger.read(upload_id)))
 
     # -- reading ------------------------------------------------------------------------------
@@ -360,7 +322,7 @@ class S3Store:
 
     async def repair(self, finding: Finding) -> None:
         """See tusd_py.core.ports.Store.repair."""
-        self._forget(finding.subject)
+        self._held.forget(finding.subject)
         await self._calls.run(repair, self._ledger, finding)
 
     def lead(self) -> AbstractAsyncContextManager[bool]:
@@ -381,7 +343,7 @@ class S3Store:
 
     async def close(self) -> None:
         """See tusd_py.core.ports.Store.close."""
-        for held in list(self._held.values()):
+        for held in self._held.by_use():
             if held.is_pending:
                 with suppress(StoreError):
                     await self._flush(held)

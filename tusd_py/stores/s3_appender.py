@@ -6,7 +6,6 @@ import asyncio
 import time
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tusd_py.core.errors import MaxSizeExceededError, StoreError
@@ -20,30 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tusd_py.core.model import Upload
-    from tusd_py.stores.s3_ledger import Account, Ledger
+    from tusd_py.stores.s3_held import Held
+    from tusd_py.stores.s3_ledger import Ledger
     from tusd_py.stores.s3_sending import Sending
-
-
-@dataclass(slots=True, kw_only=True)
-class Held:
-    """What this process remembers of an upload between two requests.
-
-    `rope`: the last bytes of it, those of the part that is not full; its end is the offset, its beginning
-    moves up when its memory is needed elsewhere. `is_pending`: they are in memory alone, because the
-    upload is just being completed. `lock` is taken by whoever changes any of this.
-    """
-
-    account: Account
-    rope: Rope
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    appender: S3Appender | None = None
-    is_pending: bool = False
-    used_at: float = field(default_factory=time.monotonic)
-
-    @property
-    def is_busy(self) -> bool:
-        """Somebody works with it, or it has bytes that are nowhere else."""
-        return self.appender is not None or self.is_pending or self.lock.locked()
 
 
 class S3Appender:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.parsers import ResponseParserError
 
 from tusd_py.core.errors import StorageFullError, StoreError
+from tusd_py.stores.s3_body import PartBody
 from tusd_py.stores.s3_parts import Part, Span
 
 if TYPE_CHECKING:
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
 
     from botocore.response import StreamingBody
     from types_boto3_s3 import S3Client
-
-    from tusd_py.stores.s3_body import PartBody
 
 KEYS_AT_ONCE = 1000
 """How many keys one DeleteObjects takes."""
@@ -75,7 +75,7 @@ def translated(operation: str) -> Iterator[None]:
         code = str(error.response.get("Error", {}).get("Code", ""))
         kind = _ERRORS.get(code, StoreError)
         raise kind(f"{operation}: {code or 'an answer that cannot be read'}") from error
-    except (BotoCoreError, HTTPClientError) as error:
+    except (BotoCoreError, HTTPClientError, ResponseParserError) as error:
         raise StoreError(f"{operation}: {type(error).__name__}") from error
     except (OSError, ValueError) as error:  # what urllib3 and http.client let through
         raise StoreError(f"{operation}: {type(error).__name__}") from error
@@ -109,6 +109,21 @@ class Multipart:
     begun_at: datetime
 
 
+class Answer(dict[str, Any]):
+    """What S3 said to a call. Where a field is missing that S3 always has, somebody else has answered."""
+
+    def __init__(self, operation: str, fields: Mapping[str, Any]) -> None:
+        super().__init__(fields)
+        self._operation = operation
+
+    def __missing__(self, field: str) -> Any:
+        raise StoreError(f"{self._operation}: an answer without {field}")
+
+    def entries(self, field: str) -> Iterator[Answer]:
+        """The parts of a list, which is left out when it is empty."""
+        return (Answer(self._operation, entry) for entry in self.get(field, ()))
+
+
 def checksum_of(pieces: Iterable[bytes | memoryview]) -> str:
     """CRC32 as S3 writes it: big-endian, in Base64 (S3, Checking object integrity)."""
     value = 0
@@ -139,15 +154,22 @@ class Bucket:
         self._extra = dict(extra)
         self._observe = observe
 
-    def _call(self, operation: str, **arguments: Any) -> Any:
+    def _call(self, operation: str, **arguments: Any) -> Answer:
         call = getattr(self._client, operation)
         started = time.perf_counter()
         try:
             with translated(operation):
-                return call(Bucket=self._name, **arguments)
+                return Answer(operation, call(Bucket=self._name, **arguments))
         finally:
             if self._observe is not None:
                 self._observe(operation, time.perf_counter() - started)
+
+    def _list(self, operation: str, **arguments: Any) -> Answer:
+        """A listing that says at least what it is of: a proxy's page reads as one of nothing."""
+        answer = self._call(operation, **arguments)
+        if not set(answer) - {"ResponseMetadata"}:
+            raise StoreError(f"{operation}: an answer that is no listing")
+        return answer
 
     # -- objects ------------------------------------------------------------------------------
 
@@ -155,7 +177,7 @@ class Bucket:
         """The whole of a small object, and its ETag. MissingError when there is none."""
         answer = self._call("get_object", Key=key)
         with translated("get_object"), contextlib.closing(answer["Body"]) as body:
-            return body.read(), answer["ETag"]
+            return body.read(), str(answer["ETag"])
 
     def read(self, key: str, start: int, stop: int) -> bytes:
         """Bytes `start` up to but not including `stop` of an object. MissingError when there is none."""
@@ -185,12 +207,15 @@ class Bucket:
     def publish(self, key: str, pieces: Sequence[bytes | memoryview], shown: Presented) -> None:
         """Write a whole object of an upload at once. ConflictError when the key is taken."""
         body = self._body(pieces)
-        self._call("put_object", Key=key, IfNoneMatch="*", **body, **self._presentation(shown))
+        answer = self._call("put_object", Key=key, IfNoneMatch="*", **body, **self._presentation(shown))
+        answer["ETag"]  # nobody else than S3 says that it is done
 
     def _body(self, pieces: Sequence[bytes | memoryview]) -> dict[str, Any]:
         # The sum as a header: as a trailer, some servers store "aws-chunked" as the object's encoding.
         checksum = {"ChecksumCRC32": checksum_of(pieces)} if self._checksums else {}
-        return {"Body": b"".join(pieces), **checksum}
+        # Read as they lie: put together, pieces would take their memory twice.
+        is_plain = len(pieces) == 1 and isinstance(pieces[0], bytes)
+        return {"Body": pieces[0] if is_plain else PartBody(pieces) if pieces else b"", **checksum}
 
     def _presentation(self, shown: Presented) -> dict[str, Any]:
         return {
@@ -240,13 +265,13 @@ class Bucket:
     def list_page(self, prefix: str, after: str | None) -> tuple[list[tuple[str, Stored]], str | None]:
         """A page of keys in their order, and what the next one comes after; None at the end."""
         start = {"StartAfter": after} if after else {}
-        answer = self._call("list_objects_v2", Prefix=prefix, **start)
+        answer = self._list("list_objects_v2", Prefix=prefix, **start)
         found = [
             (
                 entry["Key"],
                 Stored(size=entry["Size"], etag=entry["ETag"], modified_at=entry["LastModified"]),
             )
-            for entry in answer.get("Contents", ())
+            for entry in answer.entries("Contents")
         ]
         # By the last key rather than by a token: what is removed meanwhile does not end the listing.
         return found, found[-1][0] if answer.get("IsTruncated") and found else None
@@ -288,12 +313,15 @@ class Bucket:
             PartNumber=number,
             CopySource={"Bucket": self._name, "Key": source},
             CopySourceRange=f"bytes={span.start}-{span.stop - 1}",
-        )["CopyPartResult"]
+        )
+        copied = answer["CopyPartResult"]
+        if not copied.get("ETag"):
+            raise StoreError("upload_part_copy: an answer without ETag")
         return Part(
             number=number,
             size=span.stop - span.start,
-            etag=answer["ETag"],
-            checksum=answer.get("ChecksumCRC32"),
+            etag=copied["ETag"],
+            checksum=copied.get("ChecksumCRC32"),
         )
 
     def list_parts(self, key: str, upload_id: str) -> list[tuple[datetime, Part]]:
@@ -301,8 +329,8 @@ class Bucket:
         found: list[tuple[datetime, Part]] = []
         marker: dict[str, Any] = {}
         while True:
-            answer = self._call("list_parts", Key=key, UploadId=upload_id, **marker)
-            for entry in answer.get("Parts", ()):
+            answer = self._list("list_parts", Key=key, UploadId=upload_id, **marker)
+            for entry in answer.entries("Parts"):
                 part = Part(
                     number=entry["PartNumber"],
                     size=entry["Size"],
@@ -321,13 +349,14 @@ class Bucket:
             | ({"ChecksumCRC32": part.checksum} if part.checksum else {})
             for part in parts
         ]
-        self._call(
+        answer = self._call(
             "complete_multipart_upload",
             Key=key,
             UploadId=upload_id,
             MultipartUpload={"Parts": named},
             IfNoneMatch="*",
         )
+        answer["ETag"]  # see publish
 
     def abort_multipart(self, key: str, upload_id: str) -> None:
         """Remove it with its parts; it may be gone already."""
@@ -339,10 +368,10 @@ class Bucket:
         found: list[Multipart] = []
         markers: dict[str, Any] = {}
         while True:
-            answer = self._call("list_multipart_uploads", Prefix=prefix, **markers)
+            answer = self._list("list_multipart_uploads", Prefix=prefix, **markers)
             found += [
                 Multipart(key=entry["Key"], upload_id=entry["UploadId"], begun_at=entry["Initiated"])
-                for entry in answer.get("Uploads", ())
+                for entry in answer.entries("Uploads")
             ]
             if not answer.get("IsTruncated") or not answer.get("NextKeyMarker"):
                 return found

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tusd_py.core.model import Upload
-    from tusd_py.stores.s3_appender import Held
+    from tusd_py.stores.s3_held import Held
     from tusd_py.stores.s3_ledger import Account, Ledger
     from tusd_py.stores.s3_parts import Span
     from tusd_py.stores.s3_sending import Sending
