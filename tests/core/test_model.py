@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from tusd_py.core.model import InvalidMetadataError, Metadata, Upload, UploadKind, UploadState
+from tusd_py.core.model import (
+    Delivery,
+    InvalidMetadataError,
+    Metadata,
+    Upload,
+    UploadKind,
+    UploadState,
+)
 from tusd_py.testing.kit import make_upload
 
 S, K = UploadState, UploadKind
@@ -123,3 +132,25 @@ def test_values_are_found_by_key() -> None:
     assert metadata.get("name") == "hé".encode()
     assert [metadata.text(key) for key in ("name", "binary", "empty", "absent")] == ["hé", None, None, None]
     assert (metadata.get("empty"), metadata.get("absent")) == (b"", None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "settled"),
+    [
+        ({}, True),
+        ({"state": S.COMPLETING}, False),
+        ({"state": S.FAILED}, False),
+        ({"expires_at": datetime(2026, 1, 1, tzinfo=UTC)}, False),
+        ({"deliveries": (Delivery(name="somebody"),)}, False),
+        ({"kind": K.FINAL, "parts": ("a", "b")}, True),
+        ({"kind": K.FINAL, "parts": ("form-a",)}, False),
+        ({"kind": K.PARTIAL}, True),
+    ],
+)
+def test_an_upload_is_settled_when_nobody_has_anything_left_to_do(
+    changes: dict[str, Any], *, settled: bool
+) -> None:
+    """Complete, without an end, delivered, and rid of parts of its own."""
+    complete = upload(K.REGULAR, S.COMPLETE, 5, 5)
+
+    assert replace(complete, **changes).is_settled is settled

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -193,3 +195,38 @@ async def test_a_body_that_breaks_off_is_kept_to_the_byte() -> None:
 
     assert seen.offset == 2345
     assert server.objects[f"ours/uploads/{upload.name}"].data == DATA
+
+
+async def test_a_sweep_reads_what_is_finished_once() -> None:
+    """Finished uploads cost no call of their own any more, and are looked after all the same."""
+    server = FakeS3()
+    scene = Scene(make_fake_store(server))
+    for size in (0, 900, 3500):
+        await scene.create(size, *pieces(DATA[:size]))
+    part = await scene.part(DATA)
+    scene.restart(make_fake_store(server))
+    await scene.sweep()
+    server.calls.clear()
+
+    report = await scene.sweep()
+
+    assert report.examined == 4
+    assert set(server.calls) <= LISTINGS
+    for lost in ("ours/uploads/id-3", f"ours/state/{part}.data"):
+        del server.objects[lost]
+    findings = [finding async for finding in scene.store.examine()]
+    assert {finding.subject for finding in findings} == {"id-3", part}
+
+
+async def test_a_sweep_meets_what_another_server_changed() -> None:
+    """A record that is not the one that is known is read: here a finished upload has got an end."""
+    server = FakeS3()
+    scene, other = Scene(make_fake_store(server)), make_fake_store(server)
+    upload = await scene.create(900, *pieces(DATA[:900]))
+    await scene.sweep()
+    await other.save(replace(upload, expires_at=scene.clock() - timedelta(hours=1)))
+
+    report = await scene.sweep()
+
+    assert report.expired == [upload.id]
+    assert f"ours/uploads/{upload.name}" not in server.objects

@@ -178,6 +178,12 @@ class Upload:
         )
 
     @property
+    def is_settled(self) -> bool:
+        """It is complete and stays, and nobody has anything left to do with it."""
+        is_waited_for = self.deliveries or self.holds_own_parts or self.expires_at is not None
+        return self.state is UploadState.COMPLETE and not is_waited_for
+
+    @property
     def awaits_delivery(self) -> bool:
         """It is complete, and somebody still has to be given it."""
         return self.state is UploadState.COMPLETE and bool(self.deliveries)

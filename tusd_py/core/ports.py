@@ -172,6 +172,11 @@ class Store(Protocol):
         """The ids on record, in no order."""
         ...
 
+    def is_settled(self, upload_id: str) -> bool:
+        """Whether it is known, without asking the storage, that `list` has just given the id of an upload
+        that is settled (`Upload.is_settled`). False where that would have to be looked up."""
+        ...
+
     def examine(self) -> AsyncIterator[Finding]:
         """Everything in the storage that does not fit together."""
         ...

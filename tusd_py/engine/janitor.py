@@ -123,6 +123,8 @@ class Janitor:
         expired: list[Upload] = []
         async for upload_id in self._store.list():
             report.examined += 1
+            if self._store.is_settled(upload_id):
+                continue
             with _noting(upload_id, report):
                 upload = await self._store.load(upload_id)
                 if not report.is_dry_run:

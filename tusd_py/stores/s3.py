@@ -110,6 +110,7 @@ class S3Store:
                 known = self._held.by_record(found)
                 if known is None:
                     note(found)
+        self._ledger.settled.note(known or found)
         return known or found
 
     async def _known(self, upload_id: str) -> Held:
@@ -308,12 +309,17 @@ class S3Store:
         after: str | None = None
         while True:
             page, after = await self._calls.run(self._bucket.list_page, self._layout.state, after)
-            for key, _ in page:
+            for key, stored in page:
                 upload_id = self._layout.owner(key)
                 if upload_id is not None and key.endswith(RECORD):
+                    self._ledger.settled.meet(upload_id, stored.etag)
                     yield upload_id
             if after is None:
                 return
+
+    def is_settled(self, upload_id: str) -> bool:
+        """See tusd_py.core.ports.Store.is_settled."""
+        return upload_id in self._ledger.settled
 
     async def examine(self) -> AsyncIterator[Finding]:
         """See tusd_py.core.ports.Store.examine."""

@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 
     from tusd_py.stores.s3_calls import Stored
     from tusd_py.stores.s3_ledger import Account, Ledger
+    from tusd_py.stores.s3_settled import Finished
 
 Listing = dict[str, "Stored"]
 
 
 def examine(ledger: Ledger) -> list[Finding]:
-    """Look at every object and every multipart upload once."""
+    """Look at every object and every multipart upload once.
+
+    What is finished for good, by a record that is known and with its object in the listing, is not read.
+    """
     layout, bucket = ledger.layout, ledger.bucket
     # In this order: what is published, or begun, has been on record before.
     multiparts = bucket.list_multiparts(layout.published) + bucket.list_multiparts(layout.state)
@@ -33,11 +37,17 @@ def examine(ledger: Ledger) -> list[Finding]:
     known = {str(layout.owner(key)) for key in state if key.endswith(RECORD)}
     findings: list[Finding] = []
     accounts: dict[str, Account] = {}
-    for upload_id in sorted(known):
+    finished = {
+        upload_id: met for upload_id in known if (met := _meet(ledger, upload_id, state, published))
+    }
+    for upload_id in sorted(known - finished.keys()):
         with suppress(UploadNotFoundError):  # removed beside us
             findings += _examine_upload(ledger, upload_id, state, accounts)
     used = {account.note.multipart for account in accounts.values()}
-    unread = known - accounts.keys()  # of a record that cannot be read, nothing is certain
+    used |= {met.multipart for met in finished.values()}
+    unread = (
+        known - accounts.keys() - finished.keys()
+    )  # of a record that cannot be read, nothing is certain
     for multipart in multiparts:
         owner = layout.owner(multipart.key)
         if multipart.upload_id not in used and owner not in unread:
@@ -46,9 +56,20 @@ def examine(ledger: Ledger) -> list[Finding]:
             findings.append(
                 _found(FindingKind.ORPHANED_MULTIPART, subject, detail, multipart.begun_at, True)
             )
-    findings += _examine_state(ledger, state, known, accounts)
+    complete = {upload_id for upload_id, account in accounts.items() if _is_complete(account)}
+    findings += _examine_state(ledger, state, known, complete | finished.keys())
     findings += _examine_published(ledger, published, known)
     return findings
+
+
+def _meet(ledger: Ledger, upload_id: str, state: Listing, published: Listing) -> Finished | None:
+    met = ledger.settled.meet(upload_id, state[ledger.layout.record(upload_id)].etag)
+    stored = met and (published.get(met.key) or state.get(met.key))
+    return met if met and stored and stored.size == met.size else None
+
+
+def _is_complete(account: Account) -> bool:
+    return account.upload.state is UploadState.COMPLETE
 
 
 def _examine_upload(
@@ -76,19 +97,18 @@ def _examine_upload(
 
 
 def _examine_state(
-    ledger: Ledger, state: Listing, known: set[str], accounts: dict[str, Account]
+    ledger: Ledger, state: Listing, known: set[str], complete: set[str]
 ) -> Iterator[Finding]:
     for key, stored in state.items():
         owner = ledger.layout.owner(key)
         if owner is None or key.endswith(RECORD):
             continue
-        account = accounts.get(owner)
         if owner not in known:
             what = "bytes of a partial upload" if key.endswith(DATA) else "bytes behind the last part"
             detail = f"{stored.size} {what} that is not on record"
             is_tail = TAIL in key
             yield _found(FindingKind.DATA_WITHOUT_RECORD, key, detail, stored.modified_at, is_tail)
-        elif TAIL in key and account is not None and account.upload.state is UploadState.COMPLETE:
+        elif TAIL in key and owner in complete:
             detail = "what a finished upload was made of"
             yield _found(FindingKind.TORN_TEMPORARY, key, detail, stored.modified_at, True)
 

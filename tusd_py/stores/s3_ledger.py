@@ -18,6 +18,7 @@ from tusd_py.core.model import Upload, UploadKind, UploadState
 from tusd_py.stores import s3_parts
 from tusd_py.stores.s3_calls import ConflictError, MissingError, NoSuchMultipartError, Presented
 from tusd_py.stores.s3_records import Note, format_entry, parse_entry
+from tusd_py.stores.s3_settled import Settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -129,6 +130,7 @@ class Ledger:
         self.bucket = bucket
         self.layout = layout
         self.writer = uuid.uuid4().hex
+        self.settled = Settled()
         self._part_size = part_size
         self._room = room
         self._present = present
@@ -218,6 +220,7 @@ class Ledger:
             raise UploadGoneError(account.upload.id)
         if account.upload.state is UploadState.COMPLETE:
             self.find_published(account)
+            self.settled.note(account)
             return
         # Before the parts and the object: a segment goes only when one of these has its bytes.
         segments = self._list_segments(account.upload.id)

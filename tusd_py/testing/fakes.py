@@ -266,6 +266,10 @@ class FaultyStore:
             async for upload_id in self._store.list():
                 yield upload_id
 
+    def is_settled(self, upload_id: str) -> bool:
+        """As the store knows."""
+        return self._store.is_settled(upload_id)
+
     async def examine(self) -> AsyncIterator[Finding]:
         """As scripted: a fault strikes before the first finding, `After` behind the last."""
         with self._scripted("examine"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tusd_py.core.errors import TusdError, UploadGoneError, UploadNotFoundError
 from tusd_py.core.findings import FindingKind
-from tusd_py.core.model import UploadKind, UploadState
+from tusd_py.core.model import Delivery, UploadKind, UploadState
 from tusd_py.testing.kit import (
     begin_completion,
     content,
@@ -220,6 +220,30 @@ async def a_running_append_is_no_finding(open_again: OpenAgain) -> None:
             await appender.commit()
 
 
+async def only_what_is_finished_for_good_is_settled(open_again: OpenAgain) -> None:
+    """A store that has seen everything may know what is settled; what has changed it knows no more."""
+    store = open_again()
+    await _one_of_each_kind(store)
+    await start(store, sample(20), "mortal")
+    mortal = await finish(store, "mortal")
+    soon = datetime(2026, 5, 6, tzinfo=UTC)
+    await store.save(replace(mortal, expires_at=soon))
+    await start(store, sample(20), "wanted")
+    await store.save(replace(await finish(store, "wanted"), deliveries=(Delivery(name="somebody"),)))
+    uploads = {upload_id: await store.load(upload_id) for upload_id in await ids(store)}
+
+    assert await ids(store) == sorted(uploads)
+    for upload in uploads.values():
+        assert upload.is_settled or not store.is_settled(upload.id), f"{upload.id} is no settled upload"
+    assert not store.is_settled("unheard-of")
+
+    for upload_id in ("complete", "one"):
+        other = open_again()
+        await other.save(replace(await other.load(upload_id), expires_at=soon))
+        await ids(store)
+        assert not store.is_settled(upload_id), f"{upload_id} has got an end"
+
+
 async def what_is_stuck_completing_is_found(open_again: OpenAgain) -> None:
     """An upload between its last byte and `complete` is named once; finishing it ends the finding."""
     store = open_again()
@@ -353,6 +377,7 @@ HOUSEKEEPING_CHECKS: tuple[StoreCheck, ...] = (
     delete_removes_every_kind,
     a_healthy_storage_has_no_findings,
     a_running_append_is_no_finding,
+    only_what_is_finished_for_good_is_settled,
     what_is_stuck_completing_is_found,
     lost_bytes_are_found,
     one_at_a_time_leads,
