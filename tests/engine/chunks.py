@@ -5,12 +5,13 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING
 
+from tests.engine.joins import finished
 from tusd_py.core.assembly import Assemble, PutChunk, chunk_id
-from tusd_py.core.model import Metadata, Upload
+from tusd_py.core.model import Metadata, Upload, UploadState
 from tusd_py.core.outcomes import BodyEnd
 from tusd_py.engine.assembly import Assembler
 from tusd_py.testing import ScriptedBody
-from tusd_py.testing.kit import sample
+from tusd_py.testing.kit import ids, sample
 
 if TYPE_CHECKING:
     import asyncio
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 FILE = "f1e00000000000000000000000000001"
 CHUNKS = [sample(size, seed) for seed, size in enumerate((3000, 1, 70_001))]
+WHOLE = b"".join(CHUNKS)
 WAV = Metadata.of(filename=f"{FILE}.wav", filetype="audio/wav")
 
 
@@ -65,3 +67,13 @@ class Caller:
     def chunk(self, index: int) -> str:
         """The id of a chunk."""
         return chunk_id(self._file_id, index)
+
+
+async def check_done(scene: Scene, caller: Caller) -> None:
+    """The file is there, whole and published, and nothing else is."""
+    done = await caller.finalize()
+
+    assert (done.id, done.name, done.state) == (FILE, f"{FILE}.wav", UploadState.COMPLETE)
+    assert await scene.stored(FILE) == WHOLE
+    assert await ids(scene.store) == [FILE]
+    assert finished(scene) == [FILE]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from tusd_py.core.checksums import Promised, check_algorithm
+from tusd_py.core.checksums import Promised, check_algorithm, digests_for
 from tusd_py.core.outcomes import BodyEnd
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tusd_py.core.checksums import Digests
     from tusd_py.core.intents import StatedChecksum
     from tusd_py.core.ports import Appender, Body
+    from tusd_py.core.rules import AppendPlan
 
 WORTH_A_THREAD = 32 * 1024
 """Bytes from which hashing would hold the event loop longer than the way to a thread takes."""
@@ -66,6 +67,19 @@ def verify(
         checksum = body.trailing_checksum()
         check_algorithm(checksum, offered)
     digests.verify(upload_id, checksum)
+
+
+async def expect_nothing(
+    plan: AppendPlan, body: Body, checksum: StatedChecksum, offered: tuple[str, ...]
+) -> None:
+    """A complete upload takes an empty chunk and nothing else: raises `plan.overrun` for more."""
+    async for piece in body.chunks():
+        if piece:
+            body.cut(BodyEnd.TOO_LONG)
+    if body.end is BodyEnd.TOO_LONG:
+        raise plan.overrun
+    if body.end is BodyEnd.WHOLE:
+        verify(plan.upload.id, body, digests_for(checksum, offered), checksum, offered)
 
 
 async def _digest(digests: Digests, piece: bytes) -> None:

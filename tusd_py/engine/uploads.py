@@ -37,7 +37,7 @@ from tusd_py.engine.hookpoints import Hookpoints
 from tusd_py.engine.patience import Patience
 from tusd_py.engine.processing import Processing
 from tusd_py.engine.progress import Progress
-from tusd_py.engine.pump import pump, verify
+from tusd_py.engine.pump import expect_nothing, pump, verify
 from tusd_py.engine.streams import Passage, Streams
 
 if TYPE_CHECKING:
@@ -328,7 +328,7 @@ class UploadEngine:
     ) -> Upload:
         upload = plan.upload
         if upload.state is UploadState.COMPLETE:
-            await self._expect_nothing(plan, body, checksum)
+            await expect_nothing(plan, body, checksum, self._limits.checksum_algorithms)
             return upload
         upload = await self._write(plan, body, lock, checksum, on_commit)
         if plan.is_whole and body.end is BodyEnd.WHOLE:
@@ -386,17 +386,6 @@ class UploadEngine:
         if body.end is not BodyEnd.WHOLE and upload.state is not UploadState.COMPLETE:
             raise BodyInterruptedError(upload.id, body.end, upload.offset)
         return upload
-
-    async def _expect_nothing(self, plan: AppendPlan, body: Body, checksum: StatedChecksum) -> None:
-        """A complete upload takes an empty chunk and nothing else."""
-        async for piece in body.chunks():
-            if piece:
-                body.cut(BodyEnd.TOO_LONG)
-        if body.end is BodyEnd.TOO_LONG:
-            raise plan.overrun
-        if body.end is BodyEnd.WHOLE:
-            offered = self._limits.checksum_algorithms
-            verify(plan.upload.id, body, digests_for(checksum, offered), checksum, offered)
 
     async def _remove(self, upload: Upload) -> None:
         await self.store.delete(upload.id)
