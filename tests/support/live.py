@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import struct
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ HANDSHAKE = {
     "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
 }
 CONTINUATION, TEXT, BINARY, CLOSE, PING = 0, 1, 2, 8, 9
+_GOODBYE = re.compile(rb"\x88\x02..", re.DOTALL)  # nothing else that is said has such a byte
 _MASK = b"\x37\xfa\x21\x3d"
 
 
@@ -60,11 +62,16 @@ async def raw_connection(
 
 
 async def converse(origin: str, *frames: bytes, target: str = "/live") -> bytes:
-    """Everything a server says to these frames until it closes the connection."""
+    """Everything a server says to these frames, up to its goodbye."""
+    said = b""
     async with asyncio.timeout(PATIENCE), raw_connection(origin, target) as (reader, writer):
         for frame in frames:
             writer.write(frame)
-        return await reader.read()
+        while not _GOODBYE.search(said):
+            piece = await reader.read(65536)
+            assert piece, said
+            said += piece
+    return said
 
 
 def wire_size(frame: bytes) -> int:
