@@ -38,16 +38,16 @@ async def local(tmp_path: Path) -> AsyncIterator[LocalStore]:
 
 
 async def whole_life(scene: Delivery) -> None:
-    """All that happens to an upload, from its creation until it was given to both processors."""
+    """All that happens to an upload, from its creation until it was given to every processor."""
     async with scene.delivering():
-        await scene.create(len(CONTENT), CONTENT)
-        await scene.ear.hear(UploadDelivered, 2)
+        upload = await scene.create(len(CONTENT), CONTENT)
+        await scene.ear.hear(UploadDelivered, len(upload.deliveries))
 
 
-async def calls_of_a_whole_life(storage: Storage) -> list[str]:
+async def calls_of_a_whole_life(storage: Storage, names: Sequence[str]) -> list[str]:
     """Every call of the storage in that time; it is not needed after that."""
     faulty = FaultyStore(store := storage.open())
-    await whole_life(Delivery(faulty, {"one": Recipient(), "two": Recipient()}))
+    await whole_life(Delivery(faulty, {name: Recipient() for name in names}))
     await store.close()
     storage.close()
     return faulty.calls
@@ -65,15 +65,19 @@ async def the_upload(store: Store) -> Upload | None:
     return await store.load(known[0]) if known else None
 
 
-@pytest.mark.parametrize("open_storage", [LocalStorage, S3Storage])
-async def test_no_crash_loses_a_delivery(open_storage: Callable[[], Storage]) -> None:
-    """kill -9 before and behind each call of the storage: what is finished is given to both in the end.
+@pytest.mark.parametrize(
+    # A folder is copied as it is at the crash: nothing may be at work beside the call that dies.
+    ("open_storage", "names"),
+    [(LocalStorage, ["one"]), (S3Storage, ["one", "two"])],
+)
+async def test_no_crash_loses_a_delivery(open_storage: Callable[[], Storage], names: list[str]) -> None:
+    """kill -9 before and behind each call of the storage: what is finished is given to all in the end.
 
     Whole each time, and at most once more than needed, where the record could not say so any more.
     """
     finished = 0
-    for script in map(deadly, crashes(await calls_of_a_whole_life(open_storage()))):
-        storage, recipients = open_storage(), {"one": Recipient(), "two": Recipient()}
+    for script in map(deadly, crashes(await calls_of_a_whole_life(open_storage(), names))):
+        storage, recipients = open_storage(), {name: Recipient() for name in names}
         dying = storage.open()
         scene = Delivery(MortalStore(storage, dying, **script), recipients)
         with pytest.raises(BaseExceptionGroup):
@@ -97,7 +101,7 @@ async def test_no_crash_loses_a_delivery(open_storage: Callable[[], Storage]) ->
         finished += is_complete
         await store.close()
         storage.close()
-    assert finished > 20
+    assert finished > 15
 
 
 @pytest.mark.parametrize(
