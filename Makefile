@@ -42,6 +42,11 @@ run: $(INSTALLED) ## Serve uploads on port 8080, kept in storage/
 	@! command -v npm >/dev/null || timeout 60 $(MAKE) $(UI_LIBRARY) >/dev/null 2>&1 || true
 	@exec $(BIN)/tusd-py serve $(ARGS)
 
+.PHONY: run-s3
+run-s3: $(SEAWEEDFS) ## Serve uploads on port 8080, kept in S3: SeaweedFS runs beside it
+	@! command -v npm >/dev/null || timeout 60 $(MAKE) $(UI_LIBRARY) >/dev/null 2>&1 || true
+	@exec $(BIN)/python examples/seaweedfs/run.py $(ARGS)
+
 .PHONY: test
 test: $(INSTALLED) $(SEAWEEDFS) $(CLIENTS_INSTALLED) $(HOOK_INSTALLED) $(UI_LIBRARY) ## Run the tests, but for the slow ones
 	$(PYTEST) -m 'not slow' $(ARGS)

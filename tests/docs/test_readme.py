@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from tusd_py.web.connection import Runner
 
 _MAKE = re.compile(r"(?:^|`)make ([a-z0-9-]+)", re.MULTILINE)
-_SERVE = re.compile(r"(?:tusd-py serve|make run ARGS=\"|^  tusd-py)([^\n`]*)", re.MULTILINE)
-_FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
+_SERVE = re.compile(r"(?:tusd-py serve|make run(?:-s3)? ARGS=\"|^  tusd-py)([^\n`]*)", re.MULTILINE)
+_FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]+")
 _CREATION = {"Tus-Resumable": "1.0.0", "Upload-Length": "5"}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -293,6 +294,32 @@ def test_a_hook_stops_a_running_upload_for_good(
     assert later == 404
     assert [key for key in seaweed.objects(prefix) if not key.endswith("leader")] == []
     assert seaweed.unfinished(prefix) == []
+
+
+# -- S3 goes down -----------------------------------------------------------------------------------
+
+
+def test_while_s3_is_away_every_answer_says_come_again(seaweed: SeaweedProcess, tmp_path: Path) -> None:
+    """PATCH is 500, HEAD 423, neither is 404; the log tells why, and afterwards all goes on."""
+    with (
+        FaultProxy("127.0.0.1", seaweed.port) as proxy,
+        S3ServerProcess(seaweed, tmp_path / "storage", endpoint=proxy.origin) as server,
+    ):
+        urls = [create(server.url, BIG.size) for _ in range(2)]
+        for url in urls:
+            assert patch(url, 0, BIG.data[:6_000_000]).status == 204
+        proxy.down()
+        with ThreadPoolExecutor() as pool:  # each is tried several times, with pauses
+            patched = pool.submit(patch, urls[0], 6_000_000, BIG.data[6_000_000:])
+            asked = pool.submit(head, urls[1])
+        proxy.up()
+
+        assert code(patched.result()) == (500, "ERR_STORAGE")
+        assert (asked.result().status, asked.result().headers["retry-after"]) == (423, "1")
+        assert '"reason": "get_object: EndpointConnectionError"' in server.log
+        for url in urls:
+            assert resume(url, BIG.data) == 6_000_000
+            check_published(server, url, BIG.sha256)
 
 
 # -- 8: the server goes down ------------------------------------------------------------------------

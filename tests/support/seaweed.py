@@ -17,10 +17,11 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import boto3
 from botocore.config import Config
@@ -39,6 +40,7 @@ PLACES = 5
 """On how many sets of ports it is tried to start the server."""
 
 _PORTS = range(10_000, 22_000)  # below those that the kernel gives to connections, also with the offset
+_TRIAL = 100_000  # bytes; few would be kept with the names, where nothing has to be found first
 _GRPC_OFFSET = 10_000  # where its parts look for each other
 _SERVICES = ("s3", "master", "volume", "filer", "admin")
 _QUIET = ("-s3.port.iceberg=0", "-s3.port.lance=0", "-admin.ui=false", "-webdav=false")
@@ -123,7 +125,7 @@ class SeaweedProcess:
         The first start finds ports that are free, every other takes those of the first.
         """
         assert self._process is None, "SeaweedFS runs already"
-        places = [self._ports] if self._ports else [_find_ports() for _ in range(PLACES)]
+        places = [self._ports] if self._ports else [find_ports() for _ in range(PLACES)]
         for self._ports in places:
             self._forget_client()
             self._launch()
@@ -238,7 +240,7 @@ class SeaweedProcess:
         process, deadline = self._running(), time.monotonic() + START_SECONDS
         while process.poll() is None:
             try:
-                self.client().put_object(Bucket=self.bucket, Key="is-up", Body=b"")
+                self._try_out()
             except (BotoCoreError, ClientError):
                 if time.monotonic() > deadline:
                     process.kill()
@@ -247,6 +249,13 @@ class SeaweedProcess:
                 return True
         self._gone()
         return False
+
+    def _try_out(self) -> None:
+        """Read what an earlier start has written, then write: it opens its port before it can do either."""
+        to: Any = {"Bucket": self.bucket, "Key": "is-up"}
+        with suppress(self.client().exceptions.NoSuchKey), self.client().get_object(**to)["Body"] as body:
+            body.read()
+        self.client().put_object(**to, Body=bytes(_TRIAL))
 
     def _running(self) -> subprocess.Popen[bytes]:
         assert self._process is not None, "SeaweedFS does not run"
@@ -274,14 +283,13 @@ def _weed() -> tuple[str]:
     return (found,)
 
 
-def _find_ports() -> dict[str, int]:
-    """A port for each service, free and with a free one at the offset, for now at least."""
-    found: dict[str, int] = {}
-    while len(found) < len(_SERVICES):
-        port = random.choice(_PORTS)
-        if port not in found.values() and _is_free(port) and _is_free(port + _GRPC_OFFSET):
-            found[_SERVICES[len(found)]] = port
-    return found
+def find_ports() -> dict[str, int]:
+    """A port for each service, one after another, free and with a free one at the offset, for now."""
+    while True:
+        first = random.choice(_PORTS)
+        ports = range(first, first + len(_SERVICES))
+        if all(_is_free(port) and _is_free(port + _GRPC_OFFSET) for port in ports):
+            return dict(zip(_SERVICES, ports, strict=True))
 
 
 def _is_free(port: int) -> bool:

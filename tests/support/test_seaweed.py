@@ -107,9 +107,9 @@ def test_a_port_that_is_taken_is_left_to_its_owner(
     tmp_path: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was free when it was looked at: the server ends, and is started on other ports."""
-    free = module._find_ports()
+    free = module.find_ports()
     places = iter([{**free, "filer": recorder.port}, free])
-    monkeypatch.setattr(module, "_find_ports", lambda: next(places, free))
+    monkeypatch.setattr(module, "find_ports", lambda: next(places, free))
     with SeaweedProcess(tmp_path) as seaweed:
         assert seaweed.port == free["s3"]
         assert "is not available" in seaweed.log

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, assert_never
 
 import structlog
 
-from tusd_py.core.errors import BodyInterruptedError, MethodNotAllowedError, TusdError
+from tusd_py.core.errors import BodyInterruptedError, MethodNotAllowedError, StoreError, TusdError
 from tusd_py.core.intents import (
     Append,
     Concatenate,
@@ -131,7 +131,9 @@ def note_failure(request: web.Request, error: TusdError) -> None:
     outcome = type(error).__name__.removesuffix("Error")
     if isinstance(error, BodyInterruptedError):
         outcome = error.end.name.lower()
-    structlog.contextvars.bind_contextvars(outcome=outcome)
+    # What failed on our side is said here alone: an answer tells nobody about the storage.
+    reason = {"reason": str(error)} if isinstance(error, StoreError) else {}
+    structlog.contextvars.bind_contextvars(outcome=outcome, **reason)
 
 
 def close_if_unread(request: web.Request, response: web.StreamResponse, body: RequestBody) -> None:
