@@ -130,6 +130,7 @@ def test_a_recording_survives_a_network_that_breaks(
     proxy.script(reset_after(3_000), lose_response("PATCH"))
     begin(page)
     proxy.wait(lambda it: not it.pending)
+    hold(page)
     proxy.script(lose_response("PATCH"))
     page.click("Finish recording")
     addresses = page.until_arrived()
@@ -162,10 +163,11 @@ def test_after_repeated_failures_the_rest_is_recorded_in_fewer_bytes(
     """A file has one bitrate, so another one goes on; both arrive whole."""
     proxy.down()
     begin(page)
-    page.until("window.recorded.length > 1 && window.recorded[1].pieces.length > 0")
-    page.until_said("The connection is weak: 64 kbit/s now.")
-    page.click("Finish recording")
+    page.until("window.recorded.length > 1")
     proxy.up()
+    page.until_said("The connection is weak: 64 kbit/s now.")
+    page.until("window.recorded[1].pieces.length > 0")
+    page.click("Finish recording")
     addresses = page.until_arrived(2)
     names = page.read("[...document.querySelectorAll('#recent h3')].map((it) => it.textContent)")
 
@@ -180,7 +182,8 @@ def test_a_recording_may_be_longer_than_the_server_s_limit(browser: Driver, tmp_
         page.click("Record audio")
         page.until("window.recorded.length > 1 && window.recorded[1].pieces.length > 0", seconds=30)
         page.click("Finish recording")
-        addresses = page.until_arrived(2)
+        page.until("document.getElementById('recording').hidden")
+        addresses = page.until_arrived(len(page.recorded()))
         names = page.read("[...document.querySelectorAll('#recent h3')].map((it) => it.textContent)")
 
         check(page, server, sorted_by_part(names, addresses))
@@ -191,7 +194,7 @@ def test_a_recording_may_be_longer_than_the_server_s_limit(browser: Driver, tmp_
 def sorted_by_part(names: list[str], addresses: list[str]) -> list[str]:
     """The addresses, that of the last part first."""
     found = dict(zip(names, addresses, strict=True))
-    return [found[name] for name in sorted(names, key=lambda it: "part" in it, reverse=True)]
+    return [found[name] for name in sorted(names, key=lambda it: (", part " in it, it), reverse=True)]
 
 
 def test_a_recording_that_was_ended_by_somebody_else_is_sent_anew(
