@@ -77,22 +77,8 @@ def create_app(
     called = load_processors(settings, processors or {})
     engine = make_engine(settings, hooks=hooks, processors=called, metrics=metrics)
     free_space = FreeSpace(engine.store)
-    urls = Urls(
-        base=settings.base_path,
-        public=settings.public_path,
-        form=settings.form_path,
-        relative=settings.relative_location,
-    )
-    dialect = Tus1(
-        urls=urls,
-        max_size=settings.effective_max_size,
-        checksum_algorithms=settings.checksum_algorithms,
-        trailers=trailers,
-        concatenation=not settings.disable_concatenation,
-        expiration=settings.expire_after is not None,
-        termination=not settings.disable_termination,
-        download=not settings.disable_download,
-    )
+    dialect = _dialect(settings, trailers=trailers)
+    urls = dialect.urls
     app = make_application(
         engine,
         dialect=dialect,
@@ -112,6 +98,25 @@ def create_app(
     app[_FREE_SPACE] = free_space
     app.cleanup_ctx.append(_life_of_the_engine)
     return app
+
+
+def _dialect(settings: Settings, *, trailers: bool) -> Tus1:
+    urls = Urls(
+        base=settings.base_path,
+        public=settings.public_path,
+        form=settings.form_path,
+        relative=settings.relative_location,
+    )
+    return Tus1(
+        urls=urls,
+        max_size=settings.effective_max_size,
+        checksum_algorithms=settings.checksum_algorithms,
+        trailers=trailers,
+        concatenation=not settings.disable_concatenation,
+        expiration=settings.expire_after is not None,
+        termination=not settings.disable_termination,
+        download=not settings.disable_download,
+    )
 
 
 def stream(

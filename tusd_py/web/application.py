@@ -49,37 +49,41 @@ def make_application(
     Times in seconds.
     """
     refusing = _refusing(urls, dialect)
-    guards = [middleware.guard_origin(cors, refusing, unguarded=ASSETS)] if cors else []
-    measuring = [_measure(monitoring)] if monitoring else []
     app = web.Application(
         middlewares=[
             middleware.identify(head_reader(behind_proxy=behind_proxy)),
             middleware.log_access,
-            *measuring,
-            *guards,
+            *([_measure(monitoring)] if monitoring else []),
+            *([middleware.guard_origin(cors, refusing, unguarded=ASSETS)] if cors else []),
             middleware.explain_paths(urls.base, urls.public),
         ]
     )
     app.on_response_prepare.append(middleware.finish_headers(cors))
-    health = Health(engine)
     # First come, first served: with a base path of "/" these go before uploads.
-    app.router.add_get(_LIVE, health.live)
-    app.router.add_get(_READY, health.ready)
-    if monitoring:
-        app.router.add_get(monitoring.path, monitoring.handle)
+    _add_monitors(app, Health(engine), monitoring)
     for path, endpoint in (live or {}).items():
         _route(app, f"{path.rstrip('/')}{{slash:/?}}", endpoint.handle)
     if dialect.download:
-        published = PublishedEndpoint(engine, dialect)
-        _route(app, f"{urls.public}{{name:[^/]+}}", published.handle)
+        _route(app, f"{urls.public}{{name:[^/]+}}", PublishedEndpoint(engine, dialect).handle)
     _route(app, f"{urls.form}{{name:.*}}", forms.handle)
     uploads = UploadEndpoint(engine, dialect, network_timeout=network_timeout)
     if ui:
         _add_page(app, urls, dialect, media, uploads.handle)
-    if urls.base != "/":
-        _route(app, urls.base.rstrip("/"), uploads.handle)
-    _route(app, f"{urls.base}{{upload_id:.*}}", uploads.handle)
+    _add_uploads(app, urls, uploads.handle)
     return app
+
+
+def _add_uploads(app: web.Application, urls: Urls, uploads: Handler) -> None:
+    if urls.base != "/":
+        _route(app, urls.base.rstrip("/"), uploads)
+    _route(app, f"{urls.base}{{upload_id:.*}}", uploads)
+
+
+def _add_monitors(app: web.Application, health: Health, monitoring: Monitoring | None) -> None:
+    app.router.add_get(_LIVE, health.live)
+    app.router.add_get(_READY, health.ready)
+    if monitoring:
+        app.router.add_get(monitoring.path, monitoring.handle)
 
 
 def _refusing(urls: Urls, dialect: Tus1) -> Callable[[TusdError, RequestHead], web.Response]:
