@@ -16,7 +16,7 @@ from tusd_py.stores.s3_calls import ConflictError, MissingError
 from tusd_py.stores.s3_ending import JOINED_PART, Ending
 from tusd_py.stores.s3_examination import examine, repair
 from tusd_py.stores.s3_held import REMEMBERED_PARTS, Held, Remembered
-from tusd_py.stores.s3_layout import RECORD, Layout
+from tusd_py.stores.s3_layout import Layout
 from tusd_py.stores.s3_lead import Lease
 from tusd_py.stores.s3_ledger import Account, Ledger, Present
 from tusd_py.stores.s3_memory import Budget, Rope
@@ -310,8 +310,8 @@ class S3Store:
         while True:
             page, after = await self._calls.run(self._bucket.list_page, self._layout.state, after)
             for key, stored in page:
-                upload_id = self._layout.owner(key)
-                if upload_id is not None and key.endswith(RECORD):
+                upload_id = self._layout.recorded(key)
+                if upload_id is not None:
                     self._ledger.settled.meet(upload_id, stored.etag)
                     yield upload_id
             if after is None:

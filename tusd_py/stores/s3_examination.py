@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tusd_py.core.errors import RecordCorruptError, UploadGoneError, UploadNotFoundError
 from tusd_py.core.findings import Finding, FindingKind
 from tusd_py.core.model import UploadState
-from tusd_py.stores.s3_layout import DATA, RECORD, TAIL
+from tusd_py.stores.s3_layout import DATA, TAIL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ def examine(ledger: Ledger) -> list[Finding]:
     multiparts = bucket.list_multiparts(layout.published) + bucket.list_multiparts(layout.state)
     published = dict(bucket.list_all(layout.published))
     state = dict(bucket.list_all(layout.state))
-    known = {str(layout.owner(key)) for key in state if key.endswith(RECORD)}
+    known = {upload_id for key in state if (upload_id := layout.recorded(key))}
     findings: list[Finding] = []
     accounts: dict[str, Account] = {}
     finished = {
@@ -101,7 +101,7 @@ def _examine_state(
 ) -> Iterator[Finding]:
     for key, stored in state.items():
         owner = ledger.layout.owner(key)
-        if owner is None or key.endswith(RECORD):
+        if owner is None or ledger.layout.recorded(key):
             continue
         if owner not in known:
             what = "bytes of a partial upload" if key.endswith(DATA) else "bytes behind the last part"

@@ -62,6 +62,11 @@ class Layout:
         """The object of that public name."""
         return self.published + os.path.basename(name)
 
+    def recorded(self, key: str) -> str | None:
+        """The id of the upload whose record has that key; None if it is no record."""
+        upload_id = key.removeprefix(self.state).removesuffix(RECORD)
+        return upload_id if is_id(upload_id) and key == self.record(upload_id) else None
+
     def owner(self, key: str) -> str | None:
         """The id of the upload that an object under our prefix belongs to; None for anything else."""
         if key.startswith(self.published):
@@ -69,7 +74,8 @@ class Layout:
         name = key.removeprefix(self.state)
         for suffix in (TAIL, RECORD, DATA):
             upload_id, found, rest = name.partition(suffix)
-            if found and is_id(upload_id) and (suffix == TAIL or not rest):
+            is_whole = self.segment(key, 0) is not None if suffix == TAIL else not rest
+            if found and is_id(upload_id) and is_whole:
                 return upload_id
         return None
 
