@@ -14,6 +14,7 @@ from tusd_py.core.errors import (
     ChunksMissingError,
     MaxSizeExceededError,
     StoreError,
+    UploadNotFoundError,
     UploadRejectedError,
 )
 from tusd_py.core.model import Lifetime, Limits, Upload, UploadState
@@ -263,5 +264,26 @@ async def test_a_crash_within_a_chunk_costs_that_chunk_alone() -> None:
         scene.restart(whole)
 
         await caller.put(0)
+
+        await check_done(scene, caller)
+
+
+async def test_a_crash_within_the_first_chunk_costs_that_chunk_alone() -> None:
+    """What its chunks have in common may be half there as well; the file comes to its end all the same."""
+
+    async def look(caller: Caller) -> None:
+        with pytest.raises(UploadNotFoundError):
+            await caller.finalize()
+
+    calls = await calls_of(look, lambda caller: caller.put(0))
+    for script in crashes(calls):
+        scene = Scene()
+        caller = Caller(scene)
+        whole = scene.store
+        scene.script(**script)
+        await until_it_dies(caller.put(0))
+        scene.restart(whole)
+
+        await caller.put_all()
 
         await check_done(scene, caller)

@@ -40,7 +40,7 @@ from tusd_py.core.errors import (
     UploadNotFoundError,
 )
 from tusd_py.core.intents import Concatenate, Create, ReadOffset
-from tusd_py.core.model import Metadata, Upload, UploadKind
+from tusd_py.core.model import Metadata, Upload, UploadKind, UploadState
 from tusd_py.engine.comparison import is_same
 from tusd_py.engine.stored import StoredBody
 
@@ -111,9 +111,10 @@ class Assembler:
         """
         async with self._engine.hold(gate_of(assembly_id(intent.file_id))):
             file = await self._find_file(intent.file_id)
-            if file is None:
-                return await self._join(intent)
-            return await self._revisit(intent, file)
+            file = await (self._join(intent) if file is None else self._revisit(intent, file))
+        if file.state is not UploadState.COMPLETE:
+            raise StoreError(f"{intent.file_id} still waits for one of its parts")
+        return file
 
     # -- a chunk ------------------------------------------------------------------------------
 
@@ -220,6 +221,8 @@ class Assembler:
             raise UploadNotFoundError(intent.file_id)
         if self._tokens:
             check_token(intent.file_id, found.secret, intent.token)
+        if found.awaits_completion:  # a crash came between its creation and its end; it is to be joined
+            found = (await self._engine.inspect(ReadOffset(upload_id=found.id))).upload
         total = Assembly.of(found).total
         chunks = await self._look_at_chunks(intent.file_id, total)
         missing = find_missing(chunks, found.secret, self._clock())
