@@ -63,14 +63,16 @@ def create_app(
     *,
     hooks: Sequence[Hook] = (),
     processors: Mapping[str, Callable[..., Any]] | None = None,
+    live_processor: LiveProcessor | None = None,
     trailers: bool = False,
 ) -> web.Application:
     """The server as an aiohttp application, for `tusd-py serve` and for embedding.
 
     `processors` are added to those of the settings; their names are on record until they are done, so
-    they have to stay the same. `trailers`: it will be run by tusd_py.web.connection.Runner, so that
-    checksums may come as trailers, which aiohttp's own runner drops. Makes the storage folders. Raises
-    SettingsError when they, or a processor, cannot be used.
+    they have to stay the same. `live_processor` takes the place of that of the settings. `trailers`: it
+    will be run by tusd_py.web.connection.Runner, so that checksums may come as trailers, which aiohttp's
+    own runner drops. Makes the storage folders. Raises SettingsError when they, or a processor, cannot be
+    used.
     """
     settings = settings or Settings()
     metrics = PrometheusMetrics(_now) if settings.expose_metrics else None
@@ -89,7 +91,7 @@ def create_app(
         forms=_forms(settings, engine, urls),
         monitoring=_monitoring(settings, engine, metrics, free_space) if metrics else None,
         ui=settings.ui,
-        live=_live(settings, engine, urls, dialect),
+        live=_live(settings, engine, urls, dialect, live_processor),
         media=_media_sources(settings),
     )
     app[ENGINE] = engine
@@ -273,7 +275,9 @@ def _sink(metrics: PrometheusMetrics | None) -> EventSink:
     return emit
 
 
-def _live(settings: Settings, engine: UploadEngine, urls: Urls, dialect: Tus1) -> dict[str, LiveEndpoint]:
+def _live(
+    settings: Settings, engine: UploadEngine, urls: Urls, dialect: Tus1, processor: LiveProcessor | None
+) -> dict[str, LiveEndpoint]:
     """Where live connections are taken, by path."""
     if settings.disable_live:
         return {}
@@ -284,7 +288,7 @@ def _live(settings: Settings, engine: UploadEngine, urls: Urls, dialect: Tus1) -
         idle_timeout=settings.network_timeout,
         # A HEAD takes over from who has been silent: who is there says so twice as often.
         beat=max(settings.holder_silence / 2, _SHORTEST_BEAT),
-        processor=_live_processor(settings.live_processor),
+        processor=processor or _live_processor(settings.live_processor),
     )
     endpoint = LiveEndpoint(engine, conditions, dialect=dialect, origins=_cors_policy(settings))
     return {settings.live_path: endpoint}

@@ -6,13 +6,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from aiohttp.test_utils import TestServer
 
 from tests.faults.wire import published_digest
 from tests.support.live import connecting
+from tests.support.live_processors import digests
 from tests.support.payload import make_bytes, sha256
 from tests.support.server import ServerProcess
 from tusd_py.app import create_app
-from tusd_py.settings import SettingsError, load_settings
+from tusd_py.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,6 +119,17 @@ async def test_a_processor_that_hangs_costs_no_byte(tmp_path: Path) -> None:
     errors = [message["error"]["code"] for message in client.said if "error" in message]
     assert (errors, code) == (["ERR_LIVE_PROCESSOR"], 1000)
     assert digest == sha256(data)
+
+
+async def test_a_program_of_one_s_own_brings_its_processor(tmp_path: Path) -> None:
+    """It is handed to `create_app`, in the place of that of the settings."""
+    app = create_app(Settings(upload_dir=tmp_path), live_processor=digests)
+    async with TestServer(app) as server, connecting(str(server.make_url("")).rstrip("/")) as client:
+        await client.send(b"abc")
+        await client.finish()
+        await client.end()
+
+    assert results(client) == [[0, 3], sha256(b"abc")]
 
 
 @pytest.mark.parametrize(
