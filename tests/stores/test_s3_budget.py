@@ -67,6 +67,24 @@ async def test_an_upload_of_n_parts_takes_at_most_five_calls_more(*, with_creati
     assert server.calls.total() == 4 + (4 if with_creation else 5)
 
 
+async def test_what_is_in_memory_is_not_read_back_for_the_last_part() -> None:
+    """A recording comes in hundreds of small pieces; its end does not read them one by one."""
+    server = FakeS3()
+    store = make_fake_store(server)
+    scene = Scene(store)
+    upload = await scene.create(None)
+    for at in range(0, len(DATA), 50):
+        await scene.append(upload.id, at, DATA[at : at + 50])
+    read = server.calls["get_object"]
+
+    done = await scene.append(upload.id, len(DATA), length=len(DATA))
+
+    assert done.state is UploadState.COMPLETE
+    assert server.calls["get_object"] - read <= 2  # the record
+    assert server.objects[f"ours/uploads/{upload.name}"].data == DATA
+    assert store.memory_in_use == 0
+
+
 async def test_a_running_upload_is_never_listed() -> None:
     """PATCHes, with HEADs between them and beside them: a reading of the record each, and no listing."""
     server = FakeS3()

@@ -273,3 +273,27 @@ async def test_trying_the_storage_leaves_one_object_at_most() -> None:
             await store.check()
 
     assert len(server.objects) == 1
+
+
+async def test_an_examination_that_is_no_longer_wanted_stops_at_the_next_upload() -> None:
+    """A server that goes down waits for a call to S3, not for a look at every upload of a bucket."""
+    server = FakeS3()
+    store = make_fake_store(server)
+    for number in range(20):
+        await store.create(make_upload(f"upload-{number}", length=len(DATA)))
+    server.calls.clear()
+    gate = Gate(server, "get_object")
+
+    async def examine() -> None:
+        async for _ in store.examine():
+            pass
+
+    examining = asyncio.create_task(examine())
+    await gate.reached()
+    examining.cancel()
+    await asyncio.sleep(0)
+    gate.open()
+
+    with pytest.raises(asyncio.CancelledError):
+        await examining
+    assert server.calls["get_object"] == 1

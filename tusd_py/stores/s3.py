@@ -323,8 +323,10 @@ class S3Store:
 
     async def examine(self) -> AsyncIterator[Finding]:
         """See tusd_py.core.ports.Store.examine."""
-        for finding in await self._calls.run(examine, self._ledger):
-            yield finding
+        steps = examine(self._ledger)
+        while (found := await self._calls.run(lambda: next(steps, None))) is not None:
+            for finding in found:
+                yield finding
 
     async def repair(self, finding: Finding) -> None:
         """See tusd_py.core.ports.Store.repair."""

@@ -62,7 +62,7 @@ class Ending:
         if account.note.multipart is None:
             await self._publish_small(held, upload)
         else:
-            await self._send_last(account, upload)
+            await self._send_last(held, upload)
             await self._calls.run(self._complete_multipart, account, upload)
         held.is_pending = False
         account.publish(upload.length or 0)
@@ -99,20 +99,26 @@ class Ending:
         except ConflictError as error:
             self._find_own(account, upload, error)
 
-    async def _send_last(self, account: Account, upload: Upload) -> None:
+    async def _send_last(self, held: Held, upload: Upload) -> None:
         """What lies behind the last whole part becomes the last part."""
-        note, whole = account.note, account.whole
+        account, rope, whole = held.account, held.rope, held.account.whole
         if whole == upload.length:
             return
         linked = account.recount()
         if account.offset != upload.length:
             raise StoreError(f"{account.offset} bytes are stored of {upload.length}")
-        number = s3_parts.number_at(whole, note.part_size)
-        async with self._sending.refetching:
-            pieces = [await self._read(segment.key, 0, segment.size) for segment in linked]
-            part = await self._sending.send(note.key, note.multipart or "", number, PartBody(pieces))
-        account.parts[number] = part
+        if rope.start <= whole and rope.stop == upload.length:
+            part = await self._send_part(account, whole, rope.between(whole, rope.stop))
+        else:
+            async with self._sending.refetching:
+                pieces = [await self._read(segment.key, 0, segment.size) for segment in linked]
+                part = await self._send_part(account, whole, pieces)
+        account.parts[part.number] = part
         await self._pin(account, [part])
+
+    async def _send_part(self, account: Account, start: int, pieces: Sequence[bytes | memoryview]) -> Part:
+        note, number = account.note, s3_parts.number_at(start, account.note.part_size)
+        return await self._sending.send(note.key, note.multipart or "", number, PartBody(pieces))
 
     async def _pin(self, account: Account, parts: Sequence[Part]) -> None:
         first = account.note.suspect_from

@@ -6,6 +6,7 @@ Nothing outside the prefix is listed, removed or aborted. Everything here blocks
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tusd_py.core.errors import RecordCorruptError, UploadGoneError, UploadNotFoundError
@@ -14,52 +15,61 @@ from tusd_py.core.model import UploadState
 from tusd_py.stores.s3_layout import DATA, TAIL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from tusd_py.stores.s3_calls import Stored
-    from tusd_py.stores.s3_ledger import Account, Ledger
+    from tusd_py.stores.s3_calls import Multipart, Stored
+    from tusd_py.stores.s3_ledger import Ledger
     from tusd_py.stores.s3_settled import Finished
 
 Listing = dict[str, "Stored"]
 
 
-def examine(ledger: Ledger) -> list[Finding]:
-    """Look at every object and every multipart upload once.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Met:
+    """What the rest of the bucket is compared with, of an upload that was looked at."""
 
-    What is finished for good, by a record that is known and with its object in the listing, is not read.
+    multipart: str | None
+    is_complete: bool
+
+
+def examine(ledger: Ledger) -> Iterator[list[Finding]]:
+    """Look at every object and every multipart upload once; what was found, step by step.
+
+    A step is a few calls, so that whoever has to stop can do so between two of them. What is finished
+    for good, by a record that is known and with its object in the listing, is not read.
     """
     layout, bucket = ledger.layout, ledger.bucket
     # In this order: what is published, or begun, has been on record before.
     multiparts = bucket.list_multiparts(layout.published) + bucket.list_multiparts(layout.state)
-    published = dict(bucket.list_all(layout.published))
-    state = dict(bucket.list_all(layout.state))
+    published: Listing = {}
+    yield from _list(ledger, layout.published, published)
+    state: Listing = {}
+    yield from _list(ledger, layout.state, state)
     known = {upload_id for key in state if (upload_id := layout.recorded(key))}
-    findings: list[Finding] = []
-    accounts: dict[str, Account] = {}
-    finished = {
-        upload_id: met for upload_id in known if (met := _meet(ledger, upload_id, state, published))
-    }
-    for upload_id in sorted(known - finished.keys()):
+    met: dict[str, _Met] = {}
+    for upload_id in sorted(known):
+        finished = _meet(ledger, upload_id, state, published)
+        if finished is not None:
+            met[upload_id] = _Met(multipart=finished.multipart, is_complete=True)
+            continue
         with suppress(UploadNotFoundError):  # removed beside us
-            findings += _examine_upload(ledger, upload_id, state, accounts)
-    used = {account.note.multipart for account in accounts.values()}
-    used |= {met.multipart for met in finished.values()}
-    unread = (
-        known - accounts.keys() - finished.keys()
-    )  # of a record that cannot be read, nothing is certain
-    for multipart in multiparts:
-        owner = layout.owner(multipart.key)
-        if multipart.upload_id not in used and owner not in unread:
-            subject = f"{multipart.key}?uploadId={multipart.upload_id}"
-            detail = "a multipart upload that no record knows; its parts cost storage"
-            findings.append(
-                _found(FindingKind.ORPHANED_MULTIPART, subject, detail, multipart.begun_at, True)
-            )
-    complete = {upload_id for upload_id, account in accounts.items() if _is_complete(account)}
-    findings += _examine_state(ledger, state, known, complete | finished.keys())
-    findings += _examine_published(ledger, published, known)
-    return findings
+            yield list(_examine_upload(ledger, upload_id, state, met))
+    yield [
+        *_examine_multiparts(ledger, multiparts, known, met),
+        *_examine_state(ledger, state, known, met),
+        *_examine_published(ledger, published, known),
+    ]
+
+
+def _list(ledger: Ledger, prefix: str, found: Listing) -> Iterator[list[Finding]]:
+    """All objects whose keys begin so, into `found`, a page in each step."""
+    page, after = ledger.bucket.list_page(prefix, None)
+    found.update(page)
+    while after is not None:
+        yield []
+        page, after = ledger.bucket.list_page(prefix, after)
+        found.update(page)
 
 
 def _meet(ledger: Ledger, upload_id: str, state: Listing, published: Listing) -> Finished | None:
@@ -68,12 +78,8 @@ def _meet(ledger: Ledger, upload_id: str, state: Listing, published: Listing) ->
     return met if met and stored and stored.size == met.size else None
 
 
-def _is_complete(account: Account) -> bool:
-    return account.upload.state is UploadState.COMPLETE
-
-
 def _examine_upload(
-    ledger: Ledger, upload_id: str, state: Listing, accounts: dict[str, Account]
+    ledger: Ledger, upload_id: str, state: Listing, met: dict[str, _Met]
 ) -> Iterator[Finding]:
     since = state[ledger.layout.record(upload_id)].modified_at
     try:
@@ -81,7 +87,8 @@ def _examine_upload(
     except RecordCorruptError as error:
         yield _found(FindingKind.CORRUPT_RECORD, upload_id, str(error), since, False)
         return
-    accounts[upload_id] = account
+    is_complete = account.upload.state is UploadState.COMPLETE
+    met[upload_id] = _Met(multipart=account.note.multipart, is_complete=is_complete)
     try:
         ledger.measure(account)
     except UploadGoneError:
@@ -96,8 +103,20 @@ def _examine_upload(
         yield _found(FindingKind.STUCK_COMPLETING, upload_id, detail, since, True)
 
 
+def _examine_multiparts(
+    ledger: Ledger, multiparts: Sequence[Multipart], known: set[str], met: Mapping[str, _Met]
+) -> Iterator[Finding]:
+    used = {each.multipart for each in met.values()}
+    unread = known - met.keys()  # of a record that cannot be read, nothing is certain
+    for multipart in multiparts:
+        if multipart.upload_id not in used and ledger.layout.owner(multipart.key) not in unread:
+            subject = f"{multipart.key}?uploadId={multipart.upload_id}"
+            detail = "a multipart upload that no record knows; its parts cost storage"
+            yield _found(FindingKind.ORPHANED_MULTIPART, subject, detail, multipart.begun_at, True)
+
+
 def _examine_state(
-    ledger: Ledger, state: Listing, known: set[str], complete: set[str]
+    ledger: Ledger, state: Listing, known: set[str], met: Mapping[str, _Met]
 ) -> Iterator[Finding]:
     for key, stored in state.items():
         owner = ledger.layout.owner(key)
@@ -108,7 +127,7 @@ def _examine_state(
             detail = f"{stored.size} {what} that is not on record"
             is_tail = TAIL in key
             yield _found(FindingKind.DATA_WITHOUT_RECORD, key, detail, stored.modified_at, is_tail)
-        elif TAIL in key and owner in complete:
+        elif TAIL in key and owner in met and met[owner].is_complete:
             detail = "what a finished upload was made of"
             yield _found(FindingKind.TORN_TEMPORARY, key, detail, stored.modified_at, True)
 

@@ -43,7 +43,7 @@ class Settled:
         """What is known of it, if a listing shows that record; any other is news."""
         finished = self._finished.get(upload_id)
         if finished is not None and finished.etag != etag:
-            del self._finished[upload_id]
+            self._finished.pop(upload_id, None)
             return None
         return finished
 
