@@ -108,6 +108,16 @@ class Harbour:
             report = await janitor.sweep()
             assert not report.failed, report
 
+    async def close(self) -> None:
+        """Let go of all that the servers hold."""
+        for store in self.stores:
+            await store.close()
+
+    def forget_leader(self) -> None:
+        """Remove what a killed server leaves for some minutes: that it is the one who cleans up."""
+        key = f"{self.prefix}state/leader"
+        self.seaweed.client().delete_object(Bucket=self.seaweed.bucket, Key=key)
+
     def check_content(self, upload_id: str, payload: Payload) -> None:
         """The object is there and has exactly these bytes."""
         assert self.seaweed.digest(f"{self.prefix}uploads/{upload_id}") == payload.sha256
@@ -118,7 +128,8 @@ class Harbour:
         records = {key for key in keys if key.endswith(".json")}
         ids = {record.removeprefix(f"{self.prefix}state/").removesuffix(".json") for record in records}
         assert ids >= {upload.id for upload in uploads}
-        assert keys == records | {f"{self.prefix}uploads/{upload_id}" for upload_id in ids}
+        files = {f"{self.prefix}uploads/{upload_id}" for upload_id in ids}
+        assert (keys - records - files, files - keys) == (set(), set())
         assert self.seaweed.unfinished(self.prefix) == []
 
 
@@ -131,8 +142,7 @@ async def harbour(
     try:
         yield place
     finally:
-        for store in place.stores:
-            await store.close()
+        await place.close()
 
 
 @dataclass

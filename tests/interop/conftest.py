@@ -50,9 +50,8 @@ def endpoint(server: ServerProcess, proxy: FaultProxy) -> str:
 @pytest.fixture
 def published(server: ServerProcess) -> Callable[[], list[str]]:
     """The names of the files that have been published since the test began."""
-    folder = server.upload_dir / "uploads"
-    before = {path.name for path in folder.iterdir()}
-    return lambda: sorted(path.name for path in folder.iterdir() if path.name not in before)
+    before = server.names()
+    return lambda: [name for name in server.names() if name not in before]
 
 
 @pytest.fixture(scope="session")
