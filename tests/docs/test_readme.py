@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
+from pydantic import ByteSize
 
 from tests.docs.pages import ROOT, blocks, documents, read
 from tests.support.payload import Payload, sha256
@@ -50,6 +51,13 @@ def test_the_output_shown_is_the_output() -> None:
 
     assert shown[0] == "You can now upload files to: http://0.0.0.0:8080/files/"
     assert shown[1:] == _limits(Settings())
+
+
+def test_large_limits_are_said_in_large_units() -> None:
+    """In S3 the limit is that of its parts: 10,000 of them, here of 128 MiB."""
+    settings = Settings(s3_bucket="bucket", s3_storage_chunk_size=ByteSize(128 * 2**20))
+
+    assert _limits(settings)[0] == "Largest upload: 1342177280000 bytes (1.2 TiB)"
 
 
 def test_the_options_shown_are_the_options(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tusd_py.app import ENGINE, create_app
 from tusd_py.cli import logs
 from tusd_py.cli.exits import Exit
+from tusd_py.cli.output import human_size
 from tusd_py.settings import Settings, SettingsError, load_settings
 from tusd_py.storage import place_of
 from tusd_py.web.server import Listening, serve
@@ -49,7 +50,7 @@ async def _serve(settings: Settings, tls: ssl.SSLContext | None) -> None:
 
 def _limits(settings: Settings) -> list[str]:
     size = settings.effective_max_size
-    largest = "no limit" if size is None else f"{size} bytes ({size / 2**20:g} MiB)"
+    largest = "no limit" if size is None else f"{size} bytes ({human_size(size).replace('.0 ', ' ')})"
     return [
         f"Largest upload: {largest}{_reserve(settings)}",
         f"Stored in: {place_of(settings)}",
