@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import uuid
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -350,11 +349,10 @@ async def _life_of_the_engine(app: web.Application) -> AsyncIterator[None]:
     cleaning = asyncio.create_task(sweeping, name="janitor")
     yield
     cleaning.cancel()
-    with suppress(asyncio.CancelledError):
-        await cleaning
+    await asyncio.wait([cleaning])
     await app[_FREE_SPACE].close()
     engine.stop()
-    await delivering
+    await asyncio.wait([delivering])  # however these ended, the storage is closed
     await engine.store.close()
 
 

@@ -170,6 +170,26 @@ async def test_a_fault_at_one_upload_does_not_spare_the_others(call: str) -> Non
             await scene.head(upload_id)
 
 
+@pytest.mark.parametrize("call", ["load", "list", "examine"])
+async def test_an_unforeseen_error_ends_no_collector(call: str) -> None:
+    """A bug of a store is told where bugs are told, and the sweep, or the next one, does its work."""
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _loop, context: told.append(context["exception"])
+    )
+    scene = make_scene()
+    made = [(await scene.create(100, b"1")).id, (await scene.create(100, b"2")).id]
+    scene.clock.advance(HOUR)
+    bug = KeyError("nobody foresaw this")
+    scene.script(**{call: [bug]})
+
+    reports = [await scene.sweep(), await scene.sweep()]
+
+    assert told == [bug]
+    assert reports[0].failed == [made[0] if call == "load" else "KeyError"]
+    assert sorted(upload_id for report in reports for upload_id in report.expired) == sorted(made)
+
+
 async def test_a_fault_at_forgetting_is_reported_as_failed_only() -> None:
     """What was not removed is not said to be."""
     scene = make_scene()

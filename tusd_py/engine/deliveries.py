@@ -20,6 +20,7 @@ from tusd_py.core.events import (
     DeliveryUnclaimed,
     UploadDelivered,
 )
+from tusd_py.engine import unforeseen
 from tusd_py.engine.completion import NEVER_DISTURB
 from tusd_py.engine.lane import Lane
 
@@ -127,9 +128,7 @@ class Deliveries:
         except UploadError:  # terminated or lost: there is nothing to deliver any more
             return None
         except Exception as error:  # noqa: BLE001 - unforeseen: it is told, and keeps nobody else waiting
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": f"delivering upload {upload_id} to {name} failed", "exception": error}
-            )
+            unforeseen.tell(f"delivering upload {upload_id} to {name}", error)
             return self._clock() + BUSY
 
     async def _attempt(self, name: str, upload_id: str) -> datetime | None:

@@ -16,6 +16,7 @@ from tusd_py.core.errors import StoreError, UploadError, UploadLockedError
 from tusd_py.core.events import UploadExpired
 from tusd_py.core.findings import Finding, FindingKind
 from tusd_py.core.model import Upload, UploadKind, UploadState
+from tusd_py.engine import unforeseen
 from tusd_py.engine.completion import NEVER_DISTURB
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ class Janitor:
                         await self._rest(interval or A_DAY)
             except StoreError as error:
                 tell(SweepReport(is_dry_run=False, failed=[str(error)]))
+            except Exception as error:  # noqa: BLE001 - unforeseen: the next try begins anew
+                unforeseen.tell("leading the storage", error)
             await asyncio.sleep(LEAD_RETRY)
 
     async def _rest(self, interval: float) -> None:
@@ -115,6 +118,9 @@ class Janitor:
                 await self._clear_litter(report)
         except StoreError as error:
             report.failed.append(str(error))
+        except Exception as error:  # noqa: BLE001 - unforeseen: the next sweep begins anew
+            unforeseen.tell("a sweep", error)
+            report.failed.append(type(error).__name__)
         return report
 
     async def _visit_all(self, report: SweepReport, *, collects: bool) -> None:
@@ -210,4 +216,7 @@ def _noting(subject: str, report: SweepReport) -> Iterator[None]:
     except UploadError:  # removed, or its bytes lost, since it was listed: litter, if anything
         return
     except StoreError:
+        report.failed.append(subject)
+    except Exception as error:  # noqa: BLE001 - unforeseen: it is told
+        unforeseen.tell(f"cleaning up {subject}", error)
         report.failed.append(subject)
