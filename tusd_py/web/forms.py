@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -189,7 +189,8 @@ class FormEndpoint:
         try:
             yield part
         finally:
-            await self._engine.abandon(part.id)
+            with suppress(TusdError):  # what it was for is done, or told; this expires
+                await self._engine.abandon(part.id)
 
     # -- a file in chunks ---------------------------------------------------------------------
 
