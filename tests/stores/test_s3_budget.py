@@ -140,6 +140,22 @@ async def test_the_first_server_finds_out_that_another_went_on() -> None:
     assert server.objects[f"ours/uploads/{upload.name}"].data == DATA
 
 
+async def test_a_server_that_only_looked_sees_what_the_other_one_adds() -> None:
+    """The writer does not change the record as it goes on: what it has is looked up each time."""
+    server = FakeS3()
+    writing, looking = Scene(make_fake_store(server)), Scene(make_fake_store(server))
+    upload = await writing.create(len(DATA))
+    seen = []
+    for start, stop in ((0, 300), (300, 700), (700, 1200), (1200, 2500)):
+        await writing.append(upload.id, start, *pieces(DATA[start:stop]))
+        seen.append((await looking.head(upload.id)).offset)
+    assert seen == [300, 700, 1200, 2500]
+
+    await looking.append(upload.id, 2500, *pieces(DATA[2500:]))
+
+    assert server.objects[f"ours/uploads/{upload.name}"].data == DATA
+
+
 async def test_a_chunk_within_a_part_is_one_call_also_with_a_checksum() -> None:
     """One write makes it count, so that no note of it is needed."""
     server = FakeS3()

@@ -77,7 +77,7 @@ class S3Store:
         self._ending = Ending(self._ledger, self._sending, joined_part=joined_part)
         self._chunk_size = chunk_size
         self._redirects = redirects
-        self._held = Remembered(self._sending.budget, parts=remembered_parts)
+        self._held = Remembered(self._sending.budget, writer=self._ledger.writer, parts=remembered_parts)
 
     @property
     def memory_in_use(self) -> int:

@@ -46,13 +46,16 @@ class Held:
 
 
 class Remembered:
-    """By upload: what is held of it. `budget` is where the bytes of that are from.
+    """By upload: what is held of it. `budget` is where the bytes of that are from, `writer` who we are.
 
-    `parts`: how many parts of uploads are remembered, beside those of what is in use.
+    What is known of an unfinished upload holds only as long as we are its writer on record: another one
+    goes on writing without changing that. `parts`: how many parts of uploads are remembered, beside those
+    of what is in use.
     """
 
-    def __init__(self, budget: Budget, *, parts: int = REMEMBERED_PARTS) -> None:
+    def __init__(self, budget: Budget, *, writer: str, parts: int = REMEMBERED_PARTS) -> None:
         self._budget = budget
+        self._writer = writer
         self._most_parts = parts
         self._held: dict[str, Held] = {}
         self._looks: dict[str, object] = {}  # uploads being measured that nobody has changed since
@@ -66,12 +69,16 @@ class Remembered:
         return sorted(self._held.values(), key=lambda held: held.used_at)
 
     def by_record(self, found: Account) -> Account | None:
-        """What is known, if it is by that record. Who writes meanwhile knows more than a listing."""
+        """What is known, if it holds by that record. Who writes meanwhile knows more than a listing."""
         held = self._held.get(found.upload.id)
-        if held is None or held.account.raw != found.raw:
+        if held is None or not self._still_holds(held.account, found):
             return None
         held.used_at = time.monotonic()
         return held.account
+
+    def _still_holds(self, known: Account, found: Account) -> bool:
+        is_ours = known.note.writer == self._writer or not known.is_open_ended
+        return is_ours and known.raw == found.raw
 
     @contextmanager
     def looking(self, upload_id: str) -> Iterator[Callable[[Account], None]]:
@@ -91,7 +98,7 @@ class Remembered:
     def add(self, account: Account) -> Held:
         """Remember it from now on, unless somebody is at work with what is remembered already."""
         known = self._held.get(account.upload.id)
-        if known is not None and (known.is_busy or known.account.raw == account.raw):
+        if known is not None and (known.is_busy or self._still_holds(known.account, account)):
             return known
         self.forget(account.upload.id)
         held = self._held[account.upload.id] = Held(account=account, rope=Rope(account.offset))
