@@ -26,7 +26,7 @@ from tests.properties.draws import (
 )
 from tests.properties.model import MAX_SIZE, Sent, Stated, Truth
 from tests.properties.stage import Asked, Fate, Stage
-from tests.properties.storages import CrashError, LocalStorage, S3Storage
+from tests.properties.storages import CrashError, LocalStorage
 from tests.properties.world import room_of
 from tusd_py.core.errors import (
     BodyInterruptedError,
@@ -368,12 +368,6 @@ class LocalEngineMachine(EngineMachine):
     make_storage = LocalStorage
 
 
-class S3EngineMachine(EngineMachine):
-    """The same in a bucket."""
-
-    make_storage = S3Storage
-
-
 QUICK = settings(
     stateful_step_count=60,
     deadline=None,
@@ -384,9 +378,7 @@ SHRINKING = pytest.mark.timeout(420)  # what fails is made smaller before it is 
 
 
 @SHRINKING
-@pytest.mark.parametrize(
-    ("machine", "count"), [(EngineMachine, 250), (LocalEngineMachine, 60), (S3EngineMachine, 40)]
-)
+@pytest.mark.parametrize(("machine", "count"), [(EngineMachine, 250), (LocalEngineMachine, 60)])
 def test_the_engine_does_what_the_model_says(machine: type[EngineMachine], count: int) -> None:
     """Requests, cuts, faults and restarts in any order lose no byte and invent none."""
     run_state_machine_as_test(machine, settings=settings(QUICK, max_examples=count))
@@ -394,9 +386,7 @@ def test_the_engine_does_what_the_model_says(machine: type[EngineMachine], count
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    ("machine", "count"), [(EngineMachine, 1500), (LocalEngineMachine, 300), (S3EngineMachine, 300)]
-)
+@pytest.mark.parametrize(("machine", "count"), [(EngineMachine, 1500), (LocalEngineMachine, 300)])
 def test_the_engine_does_what_the_model_says_for_long(machine: type[EngineMachine], count: int) -> None:
     """The same for minutes; at random, but in continuous integration always the same."""
     thorough = settings(QUICK, max_examples=count, derandomize="CI" in os.environ)
