@@ -8,18 +8,19 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from tusd_py.protocol.grammar import WORD
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_HEAD = 8192
 """Bytes that the head of one part may have."""
 
-_WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110, 5.6.2
 _PARAMETER = re.compile(
-    rf';[ \t]*(?P<name>{_WORD})=(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>[^;\s"]*))[ \t]*'
+    rf';[ \t]*(?P<name>{WORD})=(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>[^;\s"]*))[ \t]*'
 )
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")  # RFC 2046, 5.1.1
-_FIELD_NAME = re.compile(_WORD)
+_FIELD_NAME = re.compile(WORD)
 # WHATWG HTML, 4.10.21.8: what browsers write of a name in quotes; a backslash stays as it is.
 _BROWSERS_ESCAPES = (("%22", '"'), ("%0D", "\r"), ("%0A", "\n"))
 _ESCAPED = re.compile(r'\\(["\\])')

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tusd_py.protocol.formdata import PartHead
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"  # RFC 6838, 4.2
-_WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110, 5.6.2
-_VALUE = rf'(?:{_WORD}|"(?:[ !#-\[\]-~]|\\[ -~])*")'
 _MEDIA_TYPE = re.compile(rf"{_NAME}/{_NAME}[ \t]*(?:;[ -~]*)?")
 _MAX_MEDIA_TYPE = 255
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-?)[0-9A-Fa-f]{4}\1[0-9A-Fa-f]{4}\1[0-9A-Fa-f]{4}\1[0-9A-Fa-f]{12}")

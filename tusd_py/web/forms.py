@@ -31,7 +31,7 @@ from tusd_py.web import downloads
 from tusd_py.web.body import RequestBody
 from tusd_py.web.form_body import MAX_BESIDE, FormBody
 from tusd_py.web.keys import ERROR_CODE, HEAD
-from tusd_py.web.uploads import close_if_unread, note_failure
+from tusd_py.web.uploads import respond
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from tusd_py.engine.assembly import Assembler
     from tusd_py.engine.uploads import UploadEngine
     from tusd_py.protocol.heads import RequestHead, Urls
-
-log = structlog.get_logger(__name__)
 
 _A_DAY = timedelta(days=1)
 _MAX_JSON = 64 * 1024
@@ -106,17 +104,8 @@ class FormEndpoint:
         """Answer one request."""
         head = request[HEAD]
         body = RequestBody(request, idle_timeout=self._options.network_timeout)
-        try:
-            response = await self._answer(request, head, body)
-        except TusdError as error:
-            note_failure(request, error)
-            response = refuse(error, head)
-        except Exception as error:
-            log.exception("unexpected error")
-            response = refuse(error, head)
-        structlog.contextvars.bind_contextvars(received=body.received)
-        close_if_unread(request, response, body)
-        return response
+        answer = self._answer(request, head, body)
+        return await respond(request, body, answer, lambda error: refuse(error, head))
 
     async def _answer(
         self, request: web.Request, head: RequestHead, body: RequestBody

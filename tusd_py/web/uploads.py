@@ -26,6 +26,8 @@ from tusd_py.web.heads import write_head
 from tusd_py.web.keys import FAILURE, HEAD
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from aiohttp import web
 
     from tusd_py.engine.uploads import UploadEngine
@@ -50,17 +52,11 @@ class UploadEndpoint:
         """Answer one request."""
         head = request[HEAD]
         body = RequestBody(request, idle_timeout=self._network_timeout)
-        try:
-            response = await self._answer(request, head, body)
-        except TusdError as error:
-            note_failure(request, error)
-            response = write_head(self._dialect.render_error(error, head))
-        except Exception as error:
-            log.exception("unexpected error")
-            response = write_head(self._dialect.render_error(error, head))
-        structlog.contextvars.bind_contextvars(received=body.received)
-        close_if_unread(request, response, body)
-        return response
+
+        def refuse(error: Exception) -> web.Response:
+            return write_head(self._dialect.render_error(error, head))
+
+        return await respond(request, body, self._answer(request, head, body), refuse)
 
     async def _answer(
         self, request: web.Request, head: RequestHead, body: RequestBody
@@ -125,6 +121,26 @@ class PublishedEndpoint:
             return write_head(self._dialect.render_error(error, head))
 
 
+async def respond(
+    request: web.Request,
+    body: RequestBody,
+    answer: Awaitable[web.StreamResponse],
+    refuse: Callable[[Exception], web.Response],
+) -> web.StreamResponse:
+    """What `answer` comes to; where that is an error, it is noted, and `refuse` has the words for it."""
+    try:
+        response = await answer
+    except TusdError as error:
+        note_failure(request, error)
+        response = refuse(error)
+    except Exception as error:
+        log.exception("unexpected error")
+        response = refuse(error)
+    structlog.contextvars.bind_contextvars(received=body.received)
+    _close_if_unread(request, response, body)
+    return response
+
+
 def note_failure(request: web.Request, error: TusdError) -> None:
     """For the access line and the metrics: what became of the request."""
     request[FAILURE] = error
@@ -136,7 +152,7 @@ def note_failure(request: web.Request, error: TusdError) -> None:
     structlog.contextvars.bind_contextvars(outcome=outcome, **reason)
 
 
-def close_if_unread(request: web.Request, response: web.StreamResponse, body: RequestBody) -> None:
+def _close_if_unread(request: web.Request, response: web.StreamResponse, body: RequestBody) -> None:
     """Close the connection behind the answer where nobody can say what comes next on it."""
     if body.expects_continue and not body.is_started:
         response.force_close()  # the client may send the body or not: the next request cannot be found
