@@ -137,7 +137,7 @@ async def respond(
         log.exception("unexpected error")
         response = refuse(error)
     structlog.contextvars.bind_contextvars(received=body.received)
-    _close_if_unread(request, response, body)
+    close_if_unread(request, response, body)
     return response
 
 
@@ -152,7 +152,7 @@ def note_failure(request: web.Request, error: TusdError) -> None:
     structlog.contextvars.bind_contextvars(outcome=outcome, **reason)
 
 
-def _close_if_unread(request: web.Request, response: web.StreamResponse, body: RequestBody) -> None:
+def close_if_unread(request: web.Request, response: web.StreamResponse, body: RequestBody) -> None:
     """Close the connection behind the answer where nobody can say what comes next on it."""
     if body.expects_continue and not body.is_started:
         response.force_close()  # the client may send the body or not: the next request cannot be found
