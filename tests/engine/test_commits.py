@@ -87,8 +87,11 @@ async def test_a_chunk_with_a_checksum_tells_nothing_before_it_is_verified() -> 
     assert (appended.offset, told) == (4, [])
 
 
+@pytest.mark.parametrize("is_told", [True, False], ids=["told", "not told"])
 @pytest.mark.parametrize("minutes", [[20, 20, 20, 20], [14] * 10, [1] * 90])
-async def test_an_upload_does_not_expire_by_a_crash_within_a_long_body(minutes: list[int]) -> None:
+async def test_an_upload_does_not_expire_by_a_crash_within_a_long_body(
+    minutes: list[int], *, is_told: bool
+) -> None:
     """Bytes came until a moment ago, so three quarters of the lifetime are left after the crash."""
     scene, told = Scene(lifetime=Lifetime(unfinished=timedelta(hours=1))), list[int]()
     upload = await scene.create(None)
@@ -101,15 +104,18 @@ async def test_an_upload_does_not_expire_by_a_crash_within_a_long_body(minutes: 
                 yield b"x"
             raise Crash
 
+    body = Lasting([])
+    receiving = receive(scene, upload.id, body, told) if is_told else scene.append(upload.id, 0, body=body)
     with pytest.raises(Crash):
-        await receive(scene, upload.id, Lasting([]), told)
+        await receiving
     scene.restart()
     on_record = await scene.store.load(upload.id)
 
     assert scene.clock() - begun >= timedelta(minutes=80)
     assert on_record.expires_at is not None
     assert on_record.expires_at - scene.clock() > timedelta(minutes=45)
-    assert (await scene.head(upload.id)).offset == len(minutes) == told[-1]
+    assert (await scene.head(upload.id)).offset == len(minutes)
+    assert told == (list(range(1, len(minutes) + 1)) if is_told else [])
 
 
 class _AttentiveLocker:

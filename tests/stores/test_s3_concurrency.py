@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,11 +14,13 @@ from tests.stores.gate import Gate
 from tests.stores.s3_bench import make_fake_store
 from tests.stores.s3_fake import FakeS3, Fault
 from tusd_py.core.errors import ChecksumMismatchError, StoreError
-from tusd_py.core.model import UploadState
+from tusd_py.core.model import Lifetime, UploadState
 from tusd_py.testing import ScriptedBody
 from tusd_py.testing.kit import content, make_upload, put, sample
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from tusd_py.stores.s3 import S3Store
 
 DATA = sample(3500, 4)
@@ -260,6 +263,30 @@ async def test_the_memory_of_parts_does_not_grow_with_the_uploads_that_are_remem
     assert server.calls["list_parts"] == 0
     await store.load("upload-1")
     assert server.calls["list_parts"] == 1
+
+
+async def test_the_time_of_an_upload_moves_on_record_while_its_parts_are_on_their_way() -> None:
+    """A request that lasts longer than uploads live writes the record beside its parts; no byte suffers."""
+    server = FakeS3()
+    scene = Scene(make_fake_store(server), lifetime=Lifetime(unfinished=timedelta(hours=1)))
+    upload = await scene.create(len(DATA) + 1)
+    moved = []
+
+    class Slow(ScriptedBody):
+        async def chunks(self) -> AsyncIterator[bytes]:
+            for at in range(0, len(DATA), 250):
+                scene.clock.advance(20 * 60)
+                yield DATA[at : at + 250]
+                other = make_fake_store(server)
+                moved.append(str((await other.load(upload.id)).expires_at))
+                await other.close()
+
+    await scene.append(upload.id, 0, body=Slow([]))
+    done = await scene.append(upload.id, len(DATA), b"!")
+
+    assert moved == sorted(moved)
+    assert len(set(moved)) == len(moved)
+    assert server.objects[f"ours/uploads/{done.name}"].data == DATA + b"!"
 
 
 async def test_trying_the_storage_leaves_one_object_at_most() -> None:

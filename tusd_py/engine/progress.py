@@ -25,7 +25,11 @@ OnCommit: TypeAlias = "Callable[[int], None] | None"
 
 @dataclass(slots=True, kw_only=True)
 class Progress:
-    """Called after each stored piece: it is counted, the lock hears of it, the hooks once in a while."""
+    """Called after each stored piece: it is counted, the lock hears of it, the hooks once in a while.
+
+    A body may last longer than uploads live unfinished, so with `lifetime` the expiry moves on record while
+    it comes in: neither a crash nor the collector of another process must find it long expired.
+    """
 
     upload: Upload
     body: Body
@@ -35,10 +39,14 @@ class Progress:
     interval: float
     asked_at: datetime
     activity: Activity
+    store: Store
+    lifetime: Lifetime
 
     async def __call__(self, received: int) -> None:
         self.activity.received += received
         self.lock.touch()
+        if received and self.lifetime.unfinished is not None:
+            await self._move_expiry()
         if not self.hooks:
             return
         self.upload = replace(self.upload, offset=self.upload.offset + received)
@@ -50,37 +58,26 @@ class Progress:
             except UploadRejectedError:
                 self.body.cut(BodyEnd.STOPPED)
 
-    def committing(
-        self, appender: Appender, on_commit: Callable[[int], None], store: Store, lifetime: Lifetime
-    ) -> CommittingProgress:
-        """The same, with a commit after each piece."""
-        own = {each.name: getattr(self, each.name) for each in fields(self)}
-        return CommittingProgress(
-            **own, appender=appender, on_commit=on_commit, store=store, lifetime=lifetime
-        )
-
-
-@dataclass(slots=True, kw_only=True)
-class CommittingProgress(Progress):
-    """Where every piece has to count at once: `on_commit` hears the new offset in bytes.
-
-    A body like this may last longer than uploads live unfinished, so its expiry moves on record while it
-    comes in: a crash must not find it long expired.
-    """
-
-    appender: Appender
-    on_commit: Callable[[int], None]
-    store: Store
-    lifetime: Lifetime
-
-    async def __call__(self, received: int) -> None:
-        if received:
-            self.on_commit(await self.appender.commit())
-            await self._move_expiry()
-        await Progress.__call__(self, received)
-
     async def _move_expiry(self) -> None:
         upload = rules.after_append(self.upload, self.lifetime, self.clock())
         if rules.expiry_lags(self.upload, upload, self.lifetime):
             await self.store.save(upload)
             self.upload = upload
+
+    def committing(self, appender: Appender, on_commit: Callable[[int], None]) -> CommittingProgress:
+        """The same, with a commit after each piece."""
+        own = {each.name: getattr(self, each.name) for each in fields(self)}
+        return CommittingProgress(**own, appender=appender, on_commit=on_commit)
+
+
+@dataclass(slots=True, kw_only=True)
+class CommittingProgress(Progress):
+    """Where every piece has to count at once: `on_commit` hears the new offset in bytes."""
+
+    appender: Appender
+    on_commit: Callable[[int], None]
+
+    async def __call__(self, received: int) -> None:
+        if received:
+            self.on_commit(await self.appender.commit())
+        await Progress.__call__(self, received)

@@ -345,9 +345,11 @@ class UploadEngine:
         if digests is None and plan.length_settled:
             await self.store.save(plan.upload)
         async with self.store.append(upload, atomic=digests is not None) as appender:
-            after_piece = self._after_piece(upload, body, lock)
+            # What counts whole or not at all moves no expiry before it counts.
+            lifetime = self._lifetime if digests is None else Lifetime()
+            after_piece = self._after_piece(upload, body, lock, lifetime)
             if on_commit is not None and digests is None:
-                after_piece = after_piece.committing(appender, on_commit, self.store, self._lifetime)
+                after_piece = after_piece.committing(appender, on_commit)
             written = await pump(body, appender, room=plan.room, digests=digests, after_piece=after_piece)
             if digests is not None:
                 if body.end is not BodyEnd.WHOLE:
@@ -361,7 +363,7 @@ class UploadEngine:
             upload = replace(upload, offset=await appender.commit(completes=completes))
         return rules.after_append(upload, self._lifetime, self._clock())
 
-    def _after_piece(self, upload: Upload, body: Body, lock: Lock) -> Progress:
+    def _after_piece(self, upload: Upload, body: Body, lock: Lock, lifetime: Lifetime) -> Progress:
         return Progress(
             upload=upload,
             body=body,
@@ -371,6 +373,8 @@ class UploadEngine:
             interval=self._patience.progress_interval,
             asked_at=self._clock(),
             activity=self.activity,
+            store=self.store,
+            lifetime=lifetime,
         )
 
     async def _conclude(self, plan: AppendPlan, upload: Upload, body: Body) -> Upload:

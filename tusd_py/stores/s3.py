@@ -141,6 +141,8 @@ class S3Store:
             await self._calls.run(partial(self._ledger.write, account, upload=upload))
         except ConflictError:
             return False
+        if account.is_open_ended and not account.is_published:
+            account.recount()  # parts may have come while the record was written
         return True
 
     # -- bytes --------------------------------------------------------------------------------

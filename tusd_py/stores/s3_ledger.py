@@ -78,7 +78,7 @@ class Account:
         if first is None:
             return self.parts
         pinned = dict(self.note.pins)
-        return {n: p for n, p in self.parts.items() if n < first or pinned.get(n) == p.etag}
+        return {n: p for n, p in tuple(self.parts.items()) if n < first or pinned.get(n) == p.etag}
 
     def recount(self) -> list[Segment]:
         """Find the offset anew in what is known; the segments that count."""
