@@ -86,7 +86,8 @@ def _s3(settings: Settings, bucket: str, observe: Callable[[str, float], None] |
             client,
             bucket,
             checksums=settings.s3_checksums == "when_supported",
-            extra=_extra(settings),
+            extra={"StorageClass": settings.s3_storage_class} if settings.s3_storage_class else {},
+            sealing=_sealing(settings),
             observe=observe,
         ),
         prefix=settings.s3_object_prefix,
@@ -100,16 +101,12 @@ def _s3(settings: Settings, bucket: str, observe: Callable[[str, float], None] |
     )
 
 
-def _extra(settings: Settings) -> dict[str, str]:
-    extra = {}
-    if settings.s3_storage_class:
-        extra["StorageClass"] = settings.s3_storage_class
-    if settings.s3_sse:
-        algorithm, _, key = settings.s3_sse.removeprefix("aws:").partition(":")
-        extra["ServerSideEncryption"] = algorithm if algorithm == "AES256" else f"aws:{algorithm}"
-        if key:
-            extra["SSEKMSKeyId"] = key
-    return extra
+def _sealing(settings: Settings) -> dict[str, str]:
+    if not settings.s3_sse:
+        return {}
+    algorithm, _, key = settings.s3_sse.removeprefix("aws:").partition(":")
+    chosen = {"ServerSideEncryption": algorithm if algorithm == "AES256" else f"aws:{algorithm}"}
+    return chosen | {"SSEKMSKeyId": key} if key else chosen
 
 
 def _present(upload: Upload) -> tuple[str, str]:

@@ -173,8 +173,8 @@ class Settings(BaseSettings):
     )
     s3_sse: Encryption = _s3(
         None,
-        "Have finished files encrypted by S3: AES256, aws:kms, or aws:kms: with a key's id; as the bucket"
-        " says otherwise.",
+        "Have everything that is stored encrypted by S3: AES256, aws:kms, or aws:kms: with a key's id; as"
+        " the bucket says otherwise.",
     )
     s3_serve: S3Serve = _s3(
         "proxy",

@@ -135,8 +135,9 @@ def checksum_of(pieces: Iterable[bytes | memoryview]) -> str:
 class Bucket:
     """One bucket. Every method is one call to S3, but for the listings, which are one a page.
 
-    `extra` goes with each object that is made of an upload: storage class and encryption. `observe`
-    hears of every call: its operation and how many seconds it took. All raise StoreError.
+    `extra` goes with each object that is made of an upload (its storage class), `sealing` with every object
+    that is written (encryption). `observe` hears of every call: its operation and how many seconds it took.
+    All raise StoreError.
     """
 
     def __init__(
@@ -146,12 +147,14 @@ class Bucket:
         *,
         checksums: bool,
         extra: Mapping[str, str],
+        sealing: Mapping[str, str] | None = None,
         observe: Callable[[str, float], None] | None = None,
     ) -> None:
         self._client = client
         self._name = name
         self._checksums = checksums
-        self._extra = dict(extra)
+        self._sealing = dict(sealing or {})
+        self._extra = dict(extra) | self._sealing
         self._observe = observe
 
     def _call(self, operation: str, **arguments: Any) -> Answer:
@@ -200,7 +203,7 @@ class Bucket:
     ) -> str:
         """Write a small object, and return its ETag. ConflictError when the condition does not hold."""
         conditions = {"IfMatch": if_match} if if_match else {"IfNoneMatch": "*"} if if_none else {}
-        answer = self._call("put_object", Key=key, **self._body(pieces), **conditions)
+        answer = self._call("put_object", Key=key, **self._body(pieces), **conditions, **self._sealing)
         etag: str = answer["ETag"]
         return etag
 
