@@ -33,7 +33,7 @@ class Noting(FakeS3):
 
 
 async def test_every_object_that_is_written_is_sealed() -> None:
-    """Records, tails, small files and large ones; the storage class is that of finished files alone."""
+    """Records, tails, parts and files; the storage class is that of files alone."""
     server = Noting()
     bucket = Bucket(
         cast("S3Client", server.client()),
@@ -47,8 +47,10 @@ async def test_every_object_that_is_written_is_sealed() -> None:
     await scene.create(900, DATA[:900])
     upload = await scene.create(len(DATA), DATA[:1400])
     await scene.append(upload.id, 1400, DATA[1400:])
+    await scene.join(await scene.part(DATA[:900]), await scene.part(DATA))
 
-    assert any(".tail." in key for key, _ in server.said)
+    keys = " ".join(key for key, _ in server.said)
+    assert all(kind in keys for kind in (".json", ".tail.", ".data", "uploads/"))
     assert all(said.items() >= SEALING.items() for _, said in server.said)
     for key, said in server.said:
         assert said.get("StorageClass") == ("STANDARD_IA" if key.startswith("uploads/") else None)

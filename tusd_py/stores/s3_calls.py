@@ -93,11 +93,12 @@ class Stored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Presented:
-    """How finished objects are stored: fields that a browser is told, class, encryption."""
+    """How the object of an upload is stored: what a browser is told, whose it is, whether it is a file."""
 
     content_type: str
     disposition: str
     owner: str
+    is_public: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +136,8 @@ def checksum_of(pieces: Iterable[bytes | memoryview]) -> str:
 class Bucket:
     """One bucket. Every method is one call to S3, but for the listings, which are one a page.
 
-    `extra` goes with each object that is made of an upload (its storage class), `sealing` with every object
-    that is written (encryption). `observe` hears of every call: its operation and how many seconds it took.
+    `extra` goes with each finished file (its storage class), `sealing` with every object that is written
+    (encryption). `observe` hears of every call: its operation and how many seconds it took.
     All raise StoreError.
     """
 
@@ -154,7 +155,7 @@ class Bucket:
         self._name = name
         self._checksums = checksums
         self._sealing = dict(sealing or {})
-        self._extra = dict(extra) | self._sealing
+        self._extra = dict(extra)
         self._observe = observe
 
     def _call(self, operation: str, **arguments: Any) -> Answer:
@@ -225,7 +226,8 @@ class Bucket:
             "ContentType": shown.content_type,
             "ContentDisposition": shown.disposition,
             "Metadata": {OWNER: shown.owner},
-            **self._extra,
+            **(self._extra if shown.is_public else {}),
+            **self._sealing,
         }
 
     def head(self, key: str) -> Stored | None:

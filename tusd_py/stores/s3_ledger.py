@@ -191,7 +191,10 @@ class Ledger:
     def shown(self, upload: Upload) -> Presented:
         """How the upload's object is stored."""
         content_type, disposition = self._present(upload)
-        return Presented(content_type=content_type, disposition=disposition, owner=upload.id)
+        is_public = upload.kind is not UploadKind.PARTIAL
+        return Presented(
+            content_type=content_type, disposition=disposition, owner=upload.id, is_public=is_public
+        )
 
     # -- bytes --------------------------------------------------------------------------------
 
