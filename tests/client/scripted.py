@@ -24,7 +24,8 @@ class Asked:
 
 def reply(status: str, *fields: str, body: bytes = b"") -> bytes:
     """The bytes of one answer: `reply("204 No Content", "Upload-Offset: 5")`."""
-    lines = [f"HTTP/1.1 {status}", *fields, f"Content-Length: {len(body)}", "", ""]
+    # Announced, because it is what happens: a client must not send another request this way.
+    lines = [f"HTTP/1.1 {status}", *fields, f"Content-Length: {len(body)}", "Connection: close", "", ""]
     return "\r\n".join(lines).encode() + body
 
 
