@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from tests.engine.scene import Scene, sum_of
 from tests.stores.gate import Gate
@@ -287,6 +288,53 @@ async def test_the_time_of_an_upload_moves_on_record_while_its_parts_are_on_thei
     assert moved == sorted(moved)
     assert len(set(moved)) == len(moved)
     assert server.objects[f"ours/uploads/{done.name}"].data == DATA + b"!"
+
+
+async def test_who_cannot_make_room_does_not_keep_others_from_it() -> None:
+    """One upload's bytes cannot be put away, again and again: those of the next one are."""
+    server = FakeS3()
+    scene = Scene(make_fake_store(server, memory_budget=1500))
+    waiting = []
+    for size in (700, 600):
+        upload = await scene.create(len(DATA))
+        body = ScriptedBody([DATA[:size], more := asyncio.Event(), DATA[size:]])
+        waiting.append((upload, more, asyncio.create_task(scene.append(upload.id, 0, body=body))))
+        await body.paused.wait()
+
+    def refuse(_operation: str, key: str) -> None:
+        if "id-1.tail" in key:
+            raise EndpointConnectionError(endpoint_url="http://fake")
+
+    server.hold_up = refuse
+    other = await scene.create(500, DATA[:500])
+
+    assert other.state is UploadState.COMPLETE
+    server.hold_up = lambda _operation, _key: None
+    for upload, more, task in waiting:
+        more.set()
+        assert (await task).state is UploadState.COMPLETE
+        assert server.objects[f"ours/uploads/{upload.name}"].data == DATA
+
+
+async def test_a_chunk_whose_note_was_written_unheard_makes_room_and_fails() -> None:
+    """Its record is not the one it knows, for good: it ends, and keeps nobody waiting."""
+    server = FakeS3()
+    store = make_fake_store(server)
+    upload_id = await begin(server, 0)
+
+    async with store.append(await store.load(upload_id), atomic=True) as appender:
+        await appender.write(DATA[:600])
+        server.strike = lambda operation, _: "lost" if operation == "put_object" else None
+        with pytest.raises(StoreError):
+            await appender.spill()
+        server.strike = lambda _operation, _number: None
+        assert store.memory_in_use == 600
+        await appender.spill()
+        assert store.memory_in_use == 0
+        with pytest.raises(StoreError):
+            await appender.commit()
+
+    assert (await store.load(upload_id)).offset == 0
 
 
 async def test_trying_the_storage_leaves_one_object_at_most() -> None:

@@ -203,12 +203,17 @@ class S3Store:
             if needed <= 0:
                 return
             if held.rope and (now - held.used_at >= IDLE or not self._sending.in_flight):
-                needed -= len(held.rope)
-                with suppress(StoreError):  # the append it belongs to finds out by itself
-                    if held.appender is not None:
-                        await held.appender.spill()
-                    elif held.is_pending:
-                        await self._flush(held)
+                needed -= await self._put_away(held)
+
+    async def _put_away(self, held: Held) -> int:
+        """How much memory that freed: what fails keeps its own, and the others are to give more."""
+        size = len(held.rope)
+        with suppress(StoreError):  # the append it belongs to finds out by itself
+            if held.appender is not None:
+                await held.appender.spill()
+            elif held.is_pending:
+                await self._flush(held)
+        return size - len(held.rope)
 
     # -- the end ------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from tusd_py.core.errors import MaxSizeExceededError, StoreError
 from tusd_py.stores import s3_parts
 from tusd_py.stores.offload import outlast
 from tusd_py.stores.s3_body import CancelledSendingError, PartBody
+from tusd_py.stores.s3_calls import ConflictError
 from tusd_py.stores.s3_memory import Rope
 from tusd_py.stores.s3_parts import MAX_PARTS, Part, Segment
 
@@ -278,12 +279,18 @@ class S3Appender:
             if self._held.appender is not self or self._held.is_pending:
                 return
             if self._failure is None:
-                if self._is_atomic and self._held.rope.stop > self.durable:
-                    await self._hide()
-                await self._flush()
-                if not self._stage:
-                    self._account.recount()
+                try:
+                    await self._put_away()
+                except ConflictError as error:  # never again: what we know is not on record any more
+                    self._failure = error
             self._sending.budget.release(self._held.rope.clear())
+
+    async def _put_away(self) -> None:
+        if self._is_atomic and self._held.rope.stop > self.durable:
+            await self._hide()
+        await self._flush()
+        if not self._stage:
+            self._account.recount()
 
     async def leave(self, *, failed: bool) -> bool:
         """Wait for what is on its way; whether what is remembered of the upload is still right."""
