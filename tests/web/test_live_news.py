@@ -37,6 +37,17 @@ async def test_messages_keep_their_order() -> None:
     assert await told(news) == [{"url": "x"}, {"offset": 7, "chunks_processed": 0}, {"complete": True}]
 
 
+async def test_a_result_is_told_as_it_was() -> None:
+    """What a processor goes on to do with an object that it has given away is its own business."""
+    news, count = News(with_results=True), {"words": 1}
+    await news.add_result(count)
+    count["words"] = 2
+    await news.add_result(count)
+    count["words"] = object()  # type: ignore[assignment]
+
+    assert [message["results"] for message in await told(news)] == [[{"words": 1}, {"words": 2}]]
+
+
 async def test_results_are_told_once_and_in_order() -> None:
     """They come with the next acknowledgement; a failure is a message of its own behind it."""
     news = News(with_results=True)

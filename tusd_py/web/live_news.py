@@ -54,11 +54,11 @@ class News:
         self._changed.set()
 
     async def add_result(self, result: object) -> None:
-        """A processor's result; waits while too many are not told.
+        """A processor's result, as it is now; waits while too many are not told.
 
         Raises TypeError or ValueError for what cannot be JSON.
         """
-        json.dumps(result, allow_nan=False)
+        result = json.loads(json.dumps(result, allow_nan=False))
         while len(self._results) >= MAX_RESULTS and not self._is_deaf:
             self._taken.clear()
             await self._taken.wait()
