@@ -59,7 +59,8 @@ class FakeS3:
     """One bucket for any number of clients. `strike(operation, number)` says what happens to a call.
 
     `number` counts the calls from 1. `calls` counts them by operation, repetitions included.
-    `hold_up(operation, key)` is called before each, in its thread, and may wait there.
+    `last_key` is that of the latest call. `hold_up(operation, key)` is called before each, in its thread,
+    and may wait there.
     """
 
     def __init__(self) -> None:
@@ -67,6 +68,7 @@ class FakeS3:
         self.uploads: dict[str, Unfinished] = {}
         self.calls: Counter[str] = Counter()
         self.log: list[str] = []
+        self.last_key = ""
         self.strike: Strike = lambda _operation, _number: None
         self.hold_up: Callable[[str, str], None] = lambda _operation, _key: None
         self._lock = threading.RLock()
@@ -100,6 +102,7 @@ class FakeS3:
         self.hold_up(operation, arguments.get("Key", arguments.get("Prefix", "")))
         with self._lock:
             self.log.append(operation)
+            self.last_key = arguments.get("Key", "")
             fault = self.strike(operation, len(self.log))
             if fault == "unreachable":
                 raise ConnectionClosedError(endpoint_url="http://fake")

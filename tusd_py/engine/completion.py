@@ -93,6 +93,7 @@ class Completion:
             self.delayed.discard(upload.id)
             raise
         except StoreError as error:
+            await self._mark_late(upload)
             self.delayed.add(upload.id)
             self.emit(CompletionDelayed(upload=upload, error=error))
             raise
@@ -107,6 +108,13 @@ class Completion:
             with suppress(StoreError):  # the file is finished; HEAD and the janitor come back to it
                 upload = await self._drop_own_parts(upload)
         return upload
+
+    async def _mark_late(self, upload: Upload) -> None:
+        """What marks itself by being published may be public soon, though its storage has not said so:
+        the hooks must not be asked again."""
+        if upload.state is UploadState.COMPLETING and self.store.marks_by_publishing:
+            with suppress(StoreError, UploadError):
+                await self.store.save(upload)
 
     async def _record_end(self, upload: Upload) -> Upload:
         """Put `complete` on record. If that fails, look: it may have been done and only not been told."""
