@@ -26,12 +26,14 @@ class Holder:
         self.pressed = asyncio.Event()
         self._yields = yields
 
-    async def _reclaim(self, needed: int) -> None:
+    async def _reclaim(self, needed: int) -> int:
         self.asked.append(needed)
         self.pressed.set()
-        if self._yields:
-            freed, self.held = self.held, 0
-            self.budget.release(freed)
+        if not self._yields:
+            return 0
+        freed, self.held = self.held, 0
+        self.budget.release(freed)
+        return freed
 
     async def hold(self, size: int) -> None:
         """Take some and keep it until somebody needs it."""
@@ -60,13 +62,13 @@ async def test_what_is_free_is_had_at_once() -> None:
 
 
 async def test_who_waits_gets_what_others_let_go_of() -> None:
-    """The one that is asked is told how much is missing."""
+    """The one that is asked is told how much is missing, or a quarter of the budget where that is more."""
     holder = Holder(100)
     await holder.hold(90)
 
     await holder.budget.take(30)
 
-    assert holder.asked[0] == 20
+    assert holder.asked[0] == 25
     assert holder.budget.free == 70
     await holder.budget.close()
 

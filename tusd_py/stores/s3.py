@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from tusd_py.core.model import Upload
     from tusd_py.stores.s3_calls import Bucket
 
+PUT_AWAY = 8
+"""Uploads whose bytes are put away at once when memory is needed."""
+
 IDLE = 1.0
 """Seconds without a byte after which an upload's memory may be needed elsewhere."""
 
@@ -189,21 +192,34 @@ class S3Store:
                 await self._ending.settle_pending(held)
                 self._held.forget(held.account.upload.id)  # what the completion reached has to be looked up
 
-    async def _reclaim(self, needed: int) -> None:
+    async def _reclaim(self, needed: int) -> int:
         """Make room for `needed` bytes: forget what can be read back, put away what waits for a client."""
-        now = time.monotonic()
+        freed = 0
         for held in self._held.by_use():
-            if needed <= 0:
-                return
+            if freed >= needed:
+                return freed
             if not held.is_busy:
-                freed = held.rope.clear()
-                self._sending.budget.release(freed)
-                needed -= freed
-        for held in self._held.by_use():
-            if needed <= 0:
-                return
-            if held.rope and (now - held.used_at >= IDLE or not self._sending.in_flight):
-                needed -= await self._put_away(held)
+                size = held.rope.clear()
+                self._sending.budget.release(size)
+                freed += size
+        waiting = self._waiting_for_clients()
+        for first in range(0, len(waiting), PUT_AWAY):
+            if freed >= needed:
+                break
+            some = waiting[first : first + PUT_AWAY]
+            freed += sum(await asyncio.gather(*(self._put_away(held) for held in some)))
+        return freed
+
+    def _waiting_for_clients(self) -> list[Held]:
+        """Whose memory may be needed elsewhere, the largest first; as long as parts are on their way, which
+        give back theirs, only those that have been silent for a while."""
+        now, in_flight = time.monotonic(), self._sending.in_flight
+        found = [
+            held
+            for held in self._held.by_use()
+            if held.rope and not held.lock.locked() and (now - held.used_at >= IDLE or not in_flight)
+        ]
+        return sorted(found, key=lambda held: -len(held.rope))
 
     async def _put_away(self, held: Held) -> int:
         """How much memory that freed: what fails keeps its own, and the others are to give more."""

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 PRESSURE_INTERVAL = 0.1
-"""Seconds between two attempts to make room while somebody waits for it."""
+"""Seconds between two attempts to make room while somebody waits for it, when the last one made none."""
+
+AT_LEAST = 4
+"""When room has to be made, it is one of so many parts of the budget, not just for who waits first."""
 
 SMALL = 64 * 1024
 """Bytes below which pieces are put together."""
@@ -20,11 +23,12 @@ SMALL = 64 * 1024
 class Budget:
     """`size` bytes, taken in the order of asking.
 
-    While somebody waits, `reclaim` is called again and again: it lets go of what can be had back, or
-    puts it into the storage, and releases it here. Nobody is given more than there is.
+    While somebody waits, `reclaim` is called again and again with how much is wanted: it lets go of what
+    can be had back, or puts it into the storage, releases it here, and returns how much that was. Nobody
+    is given more than there is.
     """
 
-    def __init__(self, size: int, reclaim: Callable[[int], Awaitable[None]]) -> None:
+    def __init__(self, size: int, reclaim: Callable[[int], Awaitable[int]]) -> None:
         self.size = size
         self.free = size
         self._reclaim = reclaim
@@ -67,9 +71,10 @@ class Budget:
     async def _press(self) -> None:
         try:
             while self._waiting:
-                await self._reclaim(self._waiting[0][0] - self.free)
+                wanted = sum(size for size, _ in self._waiting) - self.free
+                freed = await self._reclaim(max(wanted, self.size // AT_LEAST))
                 if self._waiting:
-                    await asyncio.sleep(PRESSURE_INTERVAL)
+                    await asyncio.sleep(0 if freed else PRESSURE_INTERVAL)
         finally:
             self._pressure = None
 
