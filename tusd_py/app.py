@@ -79,24 +79,20 @@ def create_app(
     engine = make_engine(settings, hooks=hooks, processors=called, metrics=metrics)
     free_space = FreeSpace(engine.store)
     dialect = _dialect(settings, trailers=trailers)
-    urls = dialect.urls
     app = make_application(
         engine,
         dialect=dialect,
-        urls=urls,
         cors=None if settings.disable_cors else _cors_policy(settings),
         network_timeout=settings.network_timeout,
         behind_proxy=settings.behind_proxy,
-        forms=_forms(settings, engine, urls),
+        forms=_forms(settings, engine, dialect.urls),
         monitoring=_monitoring(settings, engine, metrics, free_space) if metrics else None,
         ui=settings.ui,
-        live=_live(settings, engine, urls, dialect, live_processor),
+        live=_live(settings, engine, dialect, live_processor),
         media=_media_sources(settings),
     )
-    app[ENGINE] = engine
-    app[_SETTINGS] = settings
-    app[_METRICS] = metrics
-    app[_FREE_SPACE] = free_space
+    app[ENGINE], app[_SETTINGS] = engine, settings
+    app[_METRICS], app[_FREE_SPACE] = metrics, free_space
     app.cleanup_ctx.append(_life_of_the_engine)
     return app
 
@@ -275,13 +271,13 @@ def _sink(metrics: PrometheusMetrics | None) -> EventSink:
 
 
 def _live(
-    settings: Settings, engine: UploadEngine, urls: Urls, dialect: Tus1, processor: LiveProcessor | None
+    settings: Settings, engine: UploadEngine, dialect: Tus1, processor: LiveProcessor | None
 ) -> dict[str, LiveEndpoint]:
     """Where live connections are taken, by path."""
     if settings.disable_live:
         return {}
     conditions = Conditions(
-        urls=urls,
+        urls=dialect.urls,
         max_frame=settings.live_max_frame,
         chunk_size=settings.live_chunk_size,
         idle_timeout=settings.network_timeout,

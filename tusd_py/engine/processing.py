@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from tusd_py.core.deliveries import Retry
 from tusd_py.core.errors import TusdError
+from tusd_py.engine.deliveries import Deliveries
 from tusd_py.engine.streams import Passage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
 
     from tusd_py.core.model import Upload
-    from tusd_py.core.ports import Processor
+    from tusd_py.core.ports import Clock, EventSink, Locker, Processor, Store
     from tusd_py.engine.deliveries import Receiver
 
     Pieces = AsyncGenerator[bytes, None]
@@ -38,6 +39,29 @@ class Processing:
     concurrency: int = 2
     timeout: float | None = 3600.0
     retry: Retry = field(default_factory=Retry)
+
+    def deliveries(
+        self,
+        *,
+        store: Store,
+        locker: Locker,
+        clock: Clock,
+        emit: EventSink,
+        stream: OpenStream,
+        lock_timeout: float,
+    ) -> Deliveries:
+        """What gives the uploads of one storage to the processors. `lock_timeout` in seconds."""
+        return Deliveries(
+            store=store,
+            locker=locker,
+            clock=clock,
+            emit=emit,
+            receivers=self.receivers(stream),
+            abandoned=self.abandoned,
+            retry=self.retry,
+            width=self.concurrency,
+            lock_timeout=lock_timeout,
+        )
 
     def receivers(self, stream: OpenStream) -> dict[str, Receiver]:
         """The processors as the deliveries know them."""

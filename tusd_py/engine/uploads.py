@@ -32,7 +32,6 @@ from tusd_py.core.outcomes import Appended, BodyEnd, Created, Inspected, Termina
 from tusd_py.engine.activity import Activity
 from tusd_py.engine.arrivals import Arrivals
 from tusd_py.engine.completion import Completion
-from tusd_py.engine.deliveries import Deliveries
 from tusd_py.engine.hookpoints import Hookpoints
 from tusd_py.engine.patience import Patience
 from tusd_py.engine.processing import Processing
@@ -93,31 +92,31 @@ class UploadEngine:
             store=store, clock=clock, arrivals=self._arrivals, interval=self._patience.follow_interval
         )
         processing = processing or Processing()
-        self.deliveries = Deliveries(
+        self.deliveries = processing.deliveries(
             store=store,
             locker=locker,
             clock=clock,
             emit=emit,
-            receivers=processing.receivers(self.stream),
-            abandoned=processing.abandoned,
-            retry=processing.retry,
-            width=processing.concurrency,
+            stream=self.stream,
             lock_timeout=self._patience.lock_timeout,
         )
-        self.completion = Completion(
-            store=store,
-            locker=locker,
-            hooks=self._hooks,
-            emit=emit,
-            clock=clock,
-            lifetime=self._lifetime,
-            limits=limits,
-            deliveries=self.deliveries,
-            recipients=processing.names,
-        )
+        self.completion = self._make_completion(processing)
         self._bodies: set[Body] = set()
         self.activity = Activity(self._bodies, self.completion.delayed, self.deliveries)
         self._stopping = False
+
+    def _make_completion(self, processing: Processing) -> Completion:
+        return Completion(
+            store=self.store,
+            locker=self.locker,
+            hooks=self._hooks,
+            emit=self._emit,
+            clock=self._clock,
+            lifetime=self._lifetime,
+            limits=self._limits,
+            deliveries=self.deliveries,
+            recipients=processing.names,
+        )
 
     # -- requests -----------------------------------------------------------------------------
 

@@ -115,6 +115,12 @@ class PrometheusMetrics:
             buckets=_UPLOAD_SECONDS,
             registry=registry,
         )
+        self._expired = Counter("tusd_uploads_expired", "Uploads whose time was over.", registry=registry)
+        self._count_trouble(registry)
+        self._begin_at_zero()
+
+    def _count_trouble(self, registry: CollectorRegistry) -> None:
+        """What tells how the server fares with its storage, its locks and its processors."""
         self._lock_seconds = Histogram(
             "tusd_lock_wait_seconds",
             "How long requests waited for an upload's lock that they got.",
@@ -127,7 +133,6 @@ class PrometheusMetrics:
         self._storage_errors = Counter(
             "tusd_storage_errors", "Requests that the storage failed.", ["kind"], registry=registry
         )
-        self._expired = Counter("tusd_uploads_expired", "Uploads whose time was over.", registry=registry)
         self._delayed = Counter(
             "tusd_completions_delayed", "Attempts to finish an upload that failed.", registry=registry
         )
@@ -143,7 +148,6 @@ class PrometheusMetrics:
             ["operation"],
             registry=registry,
         )
-        self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
         """A series that begins with its first event hides that event from rate()."""

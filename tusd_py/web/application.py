@@ -34,7 +34,6 @@ def make_application(
     engine: UploadEngine,
     *,
     dialect: Tus1,
-    urls: Urls,
     cors: CorsPolicy | None,
     network_timeout: float,
     behind_proxy: bool,
@@ -48,7 +47,7 @@ def make_application(
 
     Times in seconds.
     """
-    refusing = _refusing(urls, dialect)
+    urls, refusing = dialect.urls, _refusing(dialect)
     app = web.Application(
         middlewares=[
             middleware.identify(head_reader(behind_proxy=behind_proxy)),
@@ -86,10 +85,10 @@ def _add_monitors(app: web.Application, health: Health, monitoring: Monitoring |
         app.router.add_get(monitoring.path, monitoring.handle)
 
 
-def _refusing(urls: Urls, dialect: Tus1) -> Callable[[TusdError, RequestHead], web.Response]:
+def _refusing(dialect: Tus1) -> Callable[[TusdError, RequestHead], web.Response]:
     def refuse(error: TusdError, head: RequestHead) -> web.Response:
         """Below the forms' path everything is JSON."""
-        if head.path.startswith(urls.form):
+        if head.path.startswith(dialect.urls.form):
             return refuse_form(error, head)
         return write_head(dialect.render_error(error, head))
 
