@@ -83,10 +83,9 @@ def test_a_failure_says_what_is_there_and_the_next_run_goes_on(
 
 
 def start(state: Path, *words: str) -> subprocess.Popen[bytes]:
-    """The command, running."""
-    return subprocess.Popen(
-        command_line(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(state)
-    )
+    """The command, running. It heeds Ctrl-C, also where the tests run in the background and do not."""
+    heeding = ["env", "--default-signal=INT", *command_line(*words)]
+    return subprocess.Popen(heeding, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(state))
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
