@@ -21,7 +21,7 @@ from tusd_py.core.events import CompletionDelayed, UploadFinished, UploadTermina
 from tusd_py.core.model import Lifetime, Limits, Upload, UploadKind, UploadState, is_private
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from tusd_py.core.ports import Clock, EventSink, Locker, Store
     from tusd_py.engine.deliveries import Deliveries
@@ -45,6 +45,8 @@ class Completion:
     deliveries: Deliveries
     recipients: tuple[str, ...] = ()
     """Whom a finished upload is to be delivered to."""
+    tell_partial: Callable[[str], None] | None = None
+    """Tells other processes of a partial that is complete: finals may wait for it there."""
     delayed: set[str] = field(default_factory=set)
     """Uploads that could not be finished when it was tried last. For those who watch, not for us."""
     _waiting: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -100,7 +102,9 @@ class Completion:
         self.delayed.discard(upload.id)
         if upload.kind is UploadKind.PARTIAL:
             # tus 1.0.0, Concatenation: a partial is not processed by itself.
-            await self._settle_finals_of(upload.id)
+            await self.settle_finals_of(upload.id)
+            if self.tell_partial is not None:
+                self.tell_partial(upload.id)
         else:
             self.emit(UploadFinished(upload=upload))
             self.deliveries.expect(upload)
@@ -108,6 +112,18 @@ class Completion:
             with suppress(StoreError):  # the file is finished; HEAD and the janitor come back to it
                 upload = await self._drop_own_parts(upload)
         return upload
+
+    async def review_delayed(self) -> None:
+        """Forget those among the delayed that somebody else has finished, or removed."""
+        for upload_id in tuple(self.delayed):
+            with suppress(StoreError):
+                try:
+                    upload = await self.store.load(upload_id)
+                except UploadError:
+                    self.delayed.discard(upload_id)
+                else:
+                    if not upload.awaits_completion:
+                        self.delayed.discard(upload_id)
 
     async def _mark_late(self, upload: Upload) -> None:
         """What marks itself by being published may be public soon, though its storage has not said so:
@@ -214,7 +230,8 @@ class Completion:
         await self.store.save(final)
         return final
 
-    async def _settle_finals_of(self, part_id: str) -> None:
+    async def settle_finals_of(self, part_id: str) -> None:
+        """Join what waits in this process for that partial, which is complete."""
         for final_id in self._waiting.pop(part_id, ()):
             with suppress(UploadError, StoreError):  # told by events, tried again by HEAD and janitor
                 async with self.locker.hold(final_id, timeout=0, silence=NEVER_DISTURB):

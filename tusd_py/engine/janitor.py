@@ -92,8 +92,10 @@ class Janitor:
         while True:
             try:
                 async with self._store.lead() as leads:
+                    await self._completion.review_delayed()
                     while leads:
                         tell(await self.sweep(collects=interval > 0))
+                        await self._completion.review_delayed()
                         await self._rest(interval or A_DAY)
             except StoreError as error:
                 tell(SweepReport(is_dry_run=False, failed=[str(error)]))

@@ -77,6 +77,7 @@ class UploadEngine:
         lifetime: Lifetime | None = None,
         patience: Patience | None = None,
         processing: Processing | None = None,
+        tell_partial: Callable[[str], None] | None = None,
     ) -> None:
         self.store = store
         self.locker = locker
@@ -100,12 +101,14 @@ class UploadEngine:
             stream=self.stream,
             lock_timeout=self._patience.lock_timeout,
         )
-        self.completion = self._make_completion(processing)
+        self.completion = self._make_completion(processing, tell_partial)
         self._bodies: set[Body] = set()
         self.activity = Activity(self._bodies, self.completion.delayed, self.deliveries)
         self._stopping = False
 
-    def _make_completion(self, processing: Processing) -> Completion:
+    def _make_completion(
+        self, processing: Processing, tell_partial: Callable[[str], None] | None
+    ) -> Completion:
         return Completion(
             store=self.store,
             locker=self.locker,
@@ -116,6 +119,7 @@ class UploadEngine:
             limits=self._limits,
             deliveries=self.deliveries,
             recipients=processing.names,
+            tell_partial=tell_partial,
         )
 
     # -- requests -----------------------------------------------------------------------------

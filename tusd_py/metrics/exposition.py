@@ -15,10 +15,14 @@ from prometheus_client import (
 )
 from prometheus_client.metrics_core import Metric
 
+from tusd_py.metrics.sums import Family
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from prometheus_client.registry import Collector
+
+    from tusd_py.metrics.sums import Snapshot
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 """What `render` writes. Not OpenMetrics, whose counters have to end in _total."""
@@ -68,6 +72,36 @@ def render(*collectors: Collector) -> bytes:
     """All they collect, as text (CONTENT_TYPE). Blocks: it reads from /proc, among others."""
     # Untyped is what a counter has to be called on the way through prometheus-client to keep its name.
     return _UNTYPED.sub(rb"\1 counter", generate_latest(_All(collectors)))
+
+
+def take(*collectors: Collector) -> Snapshot:
+    """All they collect, to be added to what other processes collect. Blocks as `render` does."""
+    return {
+        metric.name: Family(
+            meaning=metric.documentation,
+            kind=metric.type,
+            samples={
+                (sample.name, tuple(sample.labels.items())): float(sample.value)
+                for sample in metric.samples
+            },
+        )
+        for metric in _All(collectors).collect()
+    }
+
+
+class Taken:
+    """A snapshot, for `render`."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def collect(self) -> Iterable[Metric]:
+        """See prometheus_client.registry.Collector."""
+        for name, family in self._snapshot.items():
+            metric = Metric(name, family.meaning, family.kind)
+            for (sample, labels), value in family.samples.items():
+                metric.add_sample(sample, dict(labels), value)
+            yield metric
 
 
 def runtime() -> CollectorRegistry:

@@ -22,9 +22,12 @@ class FreeSpace:
         self._store = store
         self._patience = patience
         self._asking: asyncio.Task[int | None] | None = None
+        self._is_closed = False
 
     async def __call__(self) -> int | None:
         """Bytes; None where that has no meaning, the storage fails, or it does not answer in time."""
+        if self._is_closed:
+            return None
         asking = self._asking
         if asking is None or asking.done():
             asking = self._asking = asyncio.create_task(self._ask(), name="free space")
@@ -39,7 +42,8 @@ class FreeSpace:
             return None
 
     async def close(self) -> None:
-        """Let go of a question that is still open."""
+        """Ask nothing more, and let go of a question that is still open."""
+        self._is_closed = True
         if self._asking is not None and not self._asking.done():
             self._asking.cancel()
             await asyncio.wait([self._asking], timeout=self._patience)

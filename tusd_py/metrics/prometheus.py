@@ -29,11 +29,12 @@ from tusd_py.core.measurements import (
     RequestAnswered,
     StorageCalled,
 )
-from tusd_py.metrics.exposition import Families, render, runtime
+from tusd_py.metrics.exposition import Families, render, runtime, take
 
 if TYPE_CHECKING:
     from tusd_py.core.model import Upload
     from tusd_py.core.ports import Clock
+    from tusd_py.metrics.sums import Snapshot
 
 _METHODS: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST")
 _OTHER_METHOD: Final = "other"
@@ -221,6 +222,11 @@ class PrometheusMetrics:
         """Everything, in the text format of Prometheus (exposition.CONTENT_TYPE)."""
         own = self._families(readings)
         return await asyncio.to_thread(lambda: render(own, self._registry, self._runtime))
+
+    async def take(self, readings: Readings) -> Snapshot:
+        """Everything, to be added to what other processes have to tell."""
+        own = self._families(readings)
+        return await asyncio.to_thread(lambda: take(own, self._registry, self._runtime))
 
     @cached_property
     def _runtime(self) -> CollectorRegistry:

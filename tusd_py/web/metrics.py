@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Monitoring:
     """`meter` hears of every request. `path` answers with what `show` makes of the number of open
-    connections (None: not known), which is of the type `content_type`."""
+    connections (None: not known), which is of the type `content_type`. It may raise TimeoutError."""
 
     path: str
     meter: Meter
@@ -27,7 +27,10 @@ class Monitoring:
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer one request."""
-        text = await self.show(connections_beside(request))
+        try:
+            text = await self.show(connections_beside(request))
+        except TimeoutError:  # less than all would look as if counters had gone back
+            return web.Response(status=503, text="the processes of this server cannot be asked\n")
         return web.Response(
             body=text, headers={"Content-Type": self.content_type, "Cache-Control": "no-store"}
         )
