@@ -11,7 +11,8 @@ from tusd_py.cli.exits import Exit
 from tusd_py.cli.output import human_size
 from tusd_py.settings import Settings, SettingsError, load_settings
 from tusd_py.storage import place_of
-from tusd_py.web.server import Listening, serve
+from tusd_py.web.listening import Listening
+from tusd_py.web.server import Accepting, serve
 from tusd_py.web.tls import server_context
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ async def _serve(settings: Settings, tls: ssl.SSLContext | None) -> None:
         shutdown_timeout=settings.shutdown_timeout,
     )
 
-    def announce(origin: str) -> None:
-        _say(f"You can now upload files to: {origin}{settings.base_path}")
+    def announce(accepting: Accepting) -> None:
+        _say(f"You can now upload files to: {accepting.origin}{settings.base_path}")
         for line in _limits(settings):
             _say(line)
 

@@ -1,120 +1,144 @@
-"""The running server: where it listens, what it says when it does, and how it goes down."""
+"""The running server: what it says when it listens, and how it goes down."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-import socket
-import stat
 import threading
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
 
-from tusd_py.core.errors import TusdError
 from tusd_py.web.connection import Runner
+from tusd_py.web.listening import BACKLOG, remove_stale_socket
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable
+
+    from tusd_py.web.listening import Listening
 
 log = structlog.get_logger(__name__)
 
 
-class ListenError(TusdError):
-    """The server cannot listen where it was told to; the message says where and why."""
+class Departure:
+    """When the server goes down. What has not ended `shutdown_timeout` seconds after `begin` is abandoned.
+
+    Made within the event loop.
+    """
+
+    def __init__(self, shutdown_timeout: float) -> None:
+        self._shutdown_timeout = shutdown_timeout
+        self._begun = asyncio.Event()
+        self._lingers = 0.0
+
+    @property
+    def has_begun(self) -> bool:
+        """`begin` was called."""
+        return self._begun.is_set()
+
+    def begin(self, *, lingers: float = 0.0) -> None:
+        """Go down. For the seconds `lingers` who is connected is still served, for one request each."""
+        if self.has_begun:
+            return
+        self._lingers = lingers
+        self._begun.set()
+        # A thread that hangs in a dead disk cannot be joined: then nothing but this ends the process.
+        watchdog = threading.Timer(self._shutdown_timeout + lingers, os._exit, args=(0,))
+        watchdog.daemon = True
+        watchdog.start()
+
+    async def wait(self) -> None:
+        """Until `begin`."""
+        await self._begun.wait()
+
+    async def linger(self) -> None:
+        """Until who is connected has had the time to send the request that was on its way."""
+        if self._lingers:
+            await asyncio.sleep(self._lingers)
+
+    async def close_connection(self, _request: web.Request, response: web.StreamResponse) -> None:
+        """Behind this answer nothing more is read: its client connects anew, to somebody who stays."""
+        if self.has_begun and self._lingers:
+            response.force_close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listening:
-    """Where to listen (`unix_socket` wins over `host` and `port`) and for how long to wait, in seconds."""
+class Accepting:
+    """A server that accepts connections: its origin, and how many it has."""
 
-    host: str
-    port: int
-    unix_socket: str | None
-    tls: ssl.SSLContext | None
-    idle_timeout: float
-    shutdown_timeout: float
+    origin: str
+    count_connections: Callable[[], int]
 
 
 async def serve(
     app: web.Application,
     listening: Listening,
     *,
-    announce: Callable[[str], None],
+    announce: Callable[[Accepting], None],
     stop: Callable[[], None],
+    departure: Departure | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serve until SIGTERM or SIGINT, or until `departure` begins where there is one.
 
-    `announce` gets the server's origin once connections are accepted. At the first signal no new
-    connection is accepted and `stop` is called, which ends running bodies; what has not ended after
-    the shutdown timeout is abandoned. A second signal exits at once. Raises ListenError.
+    `announce` is called once connections are accepted. At the first signal no new connection is accepted
+    and `stop` is called, which ends running bodies; what has not ended after the shutdown timeout is
+    abandoned. A second signal exits at once. Raises ListenError.
     """
-    stopping = _watch_signals(listening.shutdown_timeout)
+    departure = departure or _depart_at_signals(listening.shutdown_timeout)
+    app.on_response_prepare.append(departure.close_connection)
     runner = Runner(app, idle_timeout=listening.idle_timeout, shutdown_timeout=listening.shutdown_timeout)
     await runner.setup()
     try:
-        site = await _listen(runner, listening)
-        announce(_origin(runner, listening))
-        await stopping.wait()
+        sites = await _listen(runner, listening)
+        announce(_accepting(runner, listening))
+        await departure.wait()
         log.info("shutting down", within_seconds=listening.shutdown_timeout)
-        await site.stop()
+        for site in sites:
+            await site.stop()
+        await departure.linger()
         stop()
     finally:
         await runner.cleanup()
 
 
-def _watch_signals(shutdown_timeout: float) -> asyncio.Event:
+def _depart_at_signals(shutdown_timeout: float) -> Departure:
     loop = asyncio.get_running_loop()
-    stopping = asyncio.Event()
+    departure = Departure(shutdown_timeout)
 
     def on_signal(number: signal.Signals) -> None:
-        if stopping.is_set():
+        if departure.has_begun:
             os._exit(128 + number)
-        stopping.set()
-        # A thread that hangs in a dead disk cannot be joined: then nothing but this ends the process.
-        watchdog = threading.Timer(shutdown_timeout, os._exit, args=(0,))
-        watchdog.daemon = True
-        watchdog.start()
+        departure.begin()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
-    return stopping
+    return departure
 
 
-async def _listen(runner: Runner, listening: Listening) -> web.BaseSite:
-    site: web.BaseSite
-    if listening.unix_socket:
-        _remove_stale_socket(listening.unix_socket)
-        site = web.UnixSite(runner, listening.unix_socket, ssl_context=listening.tls)
+async def _listen(runner: Runner, listening: Listening) -> list[web.BaseSite]:
+    sites: list[web.BaseSite]
+    tls = listening.tls
+    if listening.sockets:
+        sites = [web.SockSite(runner, each, ssl_context=tls, backlog=BACKLOG) for each in listening.sockets]
+    elif listening.unix_socket:
+        remove_stale_socket(listening.unix_socket)
+        sites = [web.UnixSite(runner, listening.unix_socket, ssl_context=tls)]
     else:
-        site = web.TCPSite(runner, listening.host, listening.port, ssl_context=listening.tls, backlog=1024)
+        sites = [web.TCPSite(runner, listening.host, listening.port, ssl_context=tls, backlog=BACKLOG)]
     try:
-        await site.start()
+        for site in sites:
+            await site.start()
     except OSError as error:
-        where = listening.unix_socket or f"{listening.host}:{listening.port}"
-        raise ListenError(f"cannot listen on {where}: {error.strerror or error}") from error
-    return site
+        raise listening.refusal(error) from error
+    return sites
 
 
-def _remove_stale_socket(path: str) -> None:
-    with suppress(FileNotFoundError):
-        if not stat.S_ISSOCK(Path(path).lstat().st_mode):
-            raise ListenError(f"cannot listen on {path}: it exists and is not a socket")
-        with socket.socket(socket.AF_UNIX) as probe:
-            if probe.connect_ex(path) == 0:
-                raise ListenError(f"cannot listen on {path}: another server does")
-        Path(path).unlink()
+def _accepting(runner: Runner, listening: Listening) -> Accepting:
+    def count_connections() -> int:
+        return 0 if runner.server is None else len(runner.server.connections)
 
-
-def _origin(runner: Runner, listening: Listening) -> str:
-    scheme = "https" if listening.tls else "http"
-    if listening.unix_socket:
-        return f"{scheme}+unix://{listening.unix_socket}"
-    host, port = runner.addresses[0][:2]
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    addresses = [] if listening.unix_socket else [address[:2] for address in runner.addresses]
+    return Accepting(origin=listening.origin(addresses), count_connections=count_connections)
