@@ -21,6 +21,7 @@ HOOK_INSTALLED := $(HOOK)/node_modules/.package-lock.json
 # tus-js-client for the server's page: never committed, pinned in tusd_py/web/page.py.
 UI_LIBRARY := tusd_py/web/ui/vendor/tus.min.js
 CHROMIUM ?= chromium
+BENCH := benchmarks/local
 BENCH_S3 := benchmarks/s3
 # How many test processes run at once.
 WORKERS ?= 2
@@ -74,6 +75,11 @@ fmt: $(INSTALLED) ## Format the code and repair what can be repaired
 coverage: $(INSTALLED) $(SEAWEEDFS) $(CLIENTS_INSTALLED) $(HOOK_INSTALLED) $(UI_LIBRARY) ## Run the tests and show what they miss (htmlcov/)
 	$(PYTEST) -m 'not slow' --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
 
+# What it compares with is found, or built on the first run; what cannot be had is left out.
+.PHONY: bench
+bench: $(INSTALLED) ## Compare uploads to the disk with others (35 min; ARGS=--quick: 3 min)
+	@$(BIN)/python -m benchmarks.local $(ARGS)
+
 .PHONY: bench-s3
 bench-s3: $(SEAWEEDFS) $(BENCH_S3)/node_modules/.package-lock.json ## Compare uploads into S3 with others (20 min)
 	$(BIN)/python -m benchmarks.s3 $(ARGS)
@@ -96,10 +102,10 @@ freeze: $(INSTALLED) $(SEAWEEDFS) ## Write the versions in .venv into constraint
 
 .PHONY: clean
 clean: ## Remove what can be made again; uploads in storage/ stay
-	rm -rf $(VENV) $(CLIENTS)/node_modules $(HOOK)/node_modules $(BENCH_S3)/node_modules $(dir $(UI_LIBRARY))
+	rm -rf $(VENV) $(CLIENTS)/node_modules $(HOOK)/node_modules $(BENCH_S3)/node_modules $(BENCH)/node/node_modules benchmarks/.cache $(dir $(UI_LIBRARY))
 	rm -rf build dist htmlcov .coverage *.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find tusd_py tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find tusd_py tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	@'$(or $(PYTHON),false)' -c '$(IS_SUITABLE)' 2>/dev/null || \
@@ -136,7 +142,7 @@ $(UI_LIBRARY): tusd_py/web/page.py | $(INSTALLED)
 # tool:package pairs, by Debian's names.
 .PHONY: tools
 tools:
-	@PATH="$$PATH:/usr/sbin"; for pair in node:nodejs npm:npm $(CHROMIUM):chromium nginx:nginx-light; do \
+	@PATH="$$PATH:/usr/sbin"; for pair in cc:gcc node:nodejs npm:npm $(CHROMIUM):chromium nginx:nginx-light; do \
 	  command -v "$${pair%:*}" >/dev/null || \
 	    { echo "The tests need $${pair%:*}: apt-get install $${pair#*:}" >&2; exit 1; }; \
 	done

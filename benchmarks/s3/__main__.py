@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import shutil
 import statistics
 import tempfile
@@ -19,7 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.s3.contestants import CONTESTANTS, cpu_seconds, peak_memory
+from benchmarks.figures import spread, table
+from benchmarks.machine import cpu_seconds, describe_machine, peak_memory
+from benchmarks.s3.contestants import CONTESTANTS
 from tests.support.s3_proxy import S3FaultProxy
 from tests.support.seaweed import SeaweedProcess
 
@@ -148,41 +149,28 @@ def _report(
     lines = [
         f"# Uploads into S3, {datetime.now(UTC):%Y-%m-%d}",
         "",
-        f"{_machine()}.",
+        f"{describe_machine()}.",
         "SeaweedFS 4.48 on the same machine takes most of it, for everybody alike: compare within a case.",
         f"Medians of {rounds} rounds in turn, the spread in brackets; files scaled by {scale:g}.",
         "",
-        "| Case | | MiB/s | of boto3 | CPU s/GiB |",
-        "|---|---|---|---|---|",
+        *table(("Case", "", "MiB/s", "of boto3", "CPU s/GiB"), _rows(results, scale)),
+        "",
+        *table(
+            ("", "Peak memory, MiB", "Calls to S3 for 64 MiB"),
+            [(name, f"{peaks[name] / MIB:.0f}", str(calls[name])) for name in CONTESTANTS],
+        ),
     ]
-    for case in cases(scale):
-        base = statistics.median(r.rate for r in results[case.name, "boto3.upload_file"])
-        for name in CONTESTANTS:
-            found = results[case.name, name]
-            rates = [result.rate for result in found]
-            rate = statistics.median(rates)
-            cpu = statistics.median(result.cpu for result in found)
-            lines.append(
-                f"| {case.name} | {name} | {rate:.0f} [{min(rates):.0f}..{max(rates):.0f}] |"
-                f" {rate / base:.2f} | {cpu:.2f} |"
-            )
-    lines += ["", "| | Peak memory, MiB | Calls to S3 for 64 MiB |", "|---|---|---|"]
-    lines += [f"| {name} | {peaks[name] / MIB:.0f} | {calls[name]} |" for name in CONTESTANTS]
     return "\n".join(lines) + "\n"
 
 
-def _machine() -> str:
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        platform.machine(),
-    )
-    return (
-        f"{os.cpu_count()} cores ({model}), Linux {platform.release()}, Python {platform.python_version()}"
-    )
+def _rows(results: dict[tuple[str, str], list[Result]], scale: float) -> Iterator[tuple[str, ...]]:
+    for case in cases(scale):
+        base = spread(result.rate for result in results[case.name, "boto3.upload_file"])
+        for name in CONTESTANTS:
+            found = results[case.name, name]
+            rate = spread(result.rate for result in found)
+            cpu = statistics.median(result.cpu for result in found)
+            yield (case.name, name, str(rate), f"{rate.median / base.median:.2f}", f"{cpu:.2f}")
 
 
 def main() -> None:

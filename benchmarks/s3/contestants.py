@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import re
 import subprocess
 import sys
 import threading
@@ -148,16 +147,3 @@ def _upload(url: str, file: Path) -> None:
         assert answer.headers["Upload-Offset"] == str(size)
     finally:
         connection.close()
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time that a process has taken so far, its ended children not included."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def peak_memory(pid: int) -> int:
-    """The most physical memory it had, in bytes (proc(5): VmHWM)."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    assert found is not None
-    return int(found[1]) * 1024
