@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import uuid
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +35,11 @@ from tusd_py.settings import Settings, SettingsError
 from tusd_py.storage import deferred_room, make_store
 from tusd_py.web.application import make_application
 from tusd_py.web.forms import FormEndpoint, FormOptions
+from tusd_py.web.keys import PORTABLE
 from tusd_py.web.live import LiveEndpoint
 from tusd_py.web.live_session import Conditions
 from tusd_py.web.metrics import Monitoring
+from tusd_py.web.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
@@ -77,7 +80,7 @@ def create_app(
     metrics = PrometheusMetrics(_now) if settings.expose_metrics else None
     called = load_processors(settings, processors or {})
     engine = make_engine(settings, hooks=hooks, processors=called, metrics=metrics)
-    free_space = FreeSpace(engine.store)
+    free_space, tally = FreeSpace(engine.store), Tally()
     dialect = _dialect(settings, trailers=trailers)
     app = make_application(
         engine,
@@ -86,11 +89,13 @@ def create_app(
         network_timeout=settings.network_timeout,
         behind_proxy=settings.behind_proxy,
         forms=_forms(settings, engine, dialect.urls),
-        monitoring=_monitoring(settings, engine, metrics, free_space) if metrics else None,
+        monitoring=_monitoring(settings, engine, metrics, free_space, tally) if metrics else None,
         ui=settings.ui,
         live=_live(settings, engine, dialect, live_processor),
         media=_media_sources(settings),
+        tally=tally,
     )
+    app[PORTABLE] = settings.receive == "portable"
     app[ENGINE], app[_SETTINGS] = engine, settings
     app[_METRICS], app[_FREE_SPACE] = metrics, free_space
     app.cleanup_ctx.append(_life_of_the_engine)
@@ -239,7 +244,11 @@ def _storage_observer(metrics: PrometheusMetrics) -> Callable[[str, float], None
 
 
 def _monitoring(
-    settings: Settings, engine: UploadEngine, metrics: PrometheusMetrics, free_space: FreeSpace
+    settings: Settings,
+    engine: UploadEngine,
+    metrics: PrometheusMetrics,
+    free_space: FreeSpace,
+    tally: Tally,
 ) -> Monitoring:
     async def show(open_connections: int | None) -> bytes:
         free = await free_space()
@@ -247,6 +256,7 @@ def _monitoring(
         readings = Readings(
             active_uploads=activity.running,
             received=activity.received,
+            received_by=asdict(tally),
             waiting_completions=activity.waiting,
             pending_deliveries=activity.undelivered,
             open_connections=open_connections,

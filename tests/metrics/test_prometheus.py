@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 NOTHING = Readings(
     active_uploads=0,
     received=0,
+    received_by={"stream": 0, "protocol": 0, "worker": 0},
     waiting_completions=0,
     pending_deliveries=0,
     open_connections=None,
@@ -146,6 +147,7 @@ async def test_readings_are_shown_as_they_are_and_left_out_where_unknown(
     known = Readings(
         active_uploads=1,
         received=2,
+        received_by={"stream": 7, "protocol": 0, "worker": 2**40},
         waiting_completions=3,
         pending_deliveries=5,
         open_connections=4,
@@ -157,6 +159,7 @@ async def test_readings_are_shown_as_they_are_and_left_out_where_unknown(
 
     assert now.values["tusd_uploads_active"] == 1
     assert now.values["tusd_bytes_received"] == 2
+    assert now.of("tusd_body_bytes_total") == {'{tier="stream"}': 7, '{tier="worker"}': 2**40}
     assert now.values["tusd_completions_waiting"] == 3
     assert now.values["tusd_deliveries_pending"] == 5
     assert now.values["tusd_connections_open"] == 4

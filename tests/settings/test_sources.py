@@ -86,6 +86,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
         "log_format": "auto",
         "log_level": "info",
         "loop": "auto",
+        "receive": "auto",
     }
 
 
@@ -197,6 +198,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "log_format": ("json", "json"),
     "log_level": ("warning", "warning"),
     "loop": ("asyncio", "asyncio"),
+    "receive": ("portable", "portable"),
 }
 COMPANIONS = {"tls_certificate": "tls_key", "tls_key": "tls_certificate"}
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class _Hash(Protocol):
-    def update(self, data: bytes, /) -> None: ...
+    def update(self, data: bytes | memoryview, /) -> None: ...
 
     def digest(self) -> bytes: ...
 
@@ -28,7 +28,7 @@ class _Crc32:
     def __init__(self) -> None:
         self._value = 0
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         self._value = zlib.crc32(data, self._value)
 
     def digest(self) -> bytes:
@@ -84,7 +84,7 @@ class Digests:
     def __init__(self, algorithms: Iterable[str]) -> None:
         self._hashes = {name: ALGORITHMS[name][1]() for name in algorithms}
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> None:
         """Take the next bytes. May run in a thread, one call at a time."""
         for hash_ in self._hashes.values():
             hash_.update(data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -46,8 +46,44 @@ class Body(Protocol):
         ...
 
 
+@runtime_checkable
+class PouredBody(Body, Protocol):
+    """A body that can be stored while it is received, without an object for each piece."""
+
+    def pour(
+        self, write: DirectWriter, *, room: int | None
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes | int]] | None:
+        """Enter and iterate as over `chunks`, with the same promises; leave to have nobody write any more.
+
+        A number says how many bytes were handed to `write` since the last one, in the order they came
+        and by one thread at a time. Bytes were not: they come before everything that follows, and nothing
+        is handed to `write` until the next step of the iteration. An error of `write` is raised by it,
+        once everything that came before is told; what it stored of the piece that failed is not told.
+        None where the body cannot be poured, or may have more than `room` bytes.
+        """
+        ...
+
+
+class DirectWriter(Protocol):
+    """Stores bytes without an event loop."""
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether an event loop may wait for the next call: it is over in about a millisecond."""
+        ...
+
+    def __call__(self, data: memoryview) -> None:
+        """What `Appender.write` does, in any thread, one call at a time; `data` is not kept."""
+        ...
+
+
 class Appender(Protocol):
     """Writes one body to one upload, from its offset on."""
+
+    @property
+    def direct(self) -> DirectWriter | None:
+        """The way past `write`, to be used in turn with it; None where writing waits for a network."""
+        ...
 
     async def write(self, data: bytes) -> None:
         """Store `data` behind what is there.

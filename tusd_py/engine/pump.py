@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tusd_py.core.checksums import Promised, check_algorithm, digests_for
 from tusd_py.core.outcomes import BodyEnd
+from tusd_py.core.ports import PouredBody
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from tusd_py.core.checksums import Digests
     from tusd_py.core.intents import StatedChecksum
-    from tusd_py.core.ports import Appender, Body
+    from tusd_py.core.ports import Appender, Body, DirectWriter
     from tusd_py.core.rules import AppendPlan
 
-WORTH_A_THREAD = 32 * 1024
+WORTH_A_THREAD = 128 * 1024
 """Bytes from which hashing would hold the event loop longer than the way to a thread takes."""
 
 
@@ -31,23 +34,69 @@ async def pump(
     """Write what `body` brings, at most `room` bytes; a body that brings more is cut as TOO_LONG.
 
     One piece is in memory at a time, so memory does not depend on the client. `after_piece` hears
-    the number of bytes of each piece once it is stored, 0 for a sign of life; `digests` gets the bytes.
-    How the body ended is in `body.end`; only the store's errors are raised. Returns the bytes written.
+    the number of bytes of each piece once it is stored, 0 for a sign of life; of a body that is poured it
+    hears now and then. `digests` gets the bytes. How the body ended is in `body.end`; only the store's
+    errors are raised. Returns the bytes written.
     """
-    left, written = room, 0
-    async for piece in body.chunks():
-        fitting = piece if left is None else piece[:left]
+    pieces = _pour(body, appender, room, digests)
+    if pieces is not None:
+        async with pieces as poured:
+            return await _take(poured, body, appender, room=room, digests=digests, after_piece=after_piece)
+    chunks = body.chunks()
+    return await _take(chunks, body, appender, room=room, digests=digests, after_piece=after_piece)
+
+
+async def _take(
+    pieces: AsyncIterator[bytes | int] | AsyncIterator[bytes],
+    body: Body,
+    appender: Appender,
+    *,
+    room: int | None,
+    digests: Digests | None,
+    after_piece: Callable[[int], Awaitable[None]],
+) -> int:
+    written = 0
+    async for piece in pieces:
+        if isinstance(piece, int):  # poured: stored and hashed already
+            written += piece
+            await after_piece(piece)
+            continue
+        fitting = piece if room is None else piece[: room - written]
         if fitting:
             await appender.write(fitting)
             written += len(fitting)
             if digests is not None:
                 await _digest(digests, fitting)
         await after_piece(len(fitting))
-        if left is not None:
-            left -= len(fitting)
         if len(fitting) < len(piece):
             body.cut(BodyEnd.TOO_LONG)  # which ends the iteration
     return written
+
+
+def _pour(
+    body: Body, appender: Appender, room: int | None, digests: Digests | None
+) -> AbstractAsyncContextManager[AsyncIterator[bytes | int]] | None:
+    """The body poured into the store, where both can do that."""
+    direct = appender.direct
+    if direct is None or not isinstance(body, PouredBody):
+        return None
+    return body.pour(direct if digests is None else _Summing(direct, digests), room=room)
+
+
+@dataclass(frozen=True, slots=True)
+class _Summing:
+    """See tusd_py.core.ports.DirectWriter. Hashes what it writes while that is in the processor's cache."""
+
+    direct: DirectWriter
+    digests: Digests
+
+    @property
+    def is_quick(self) -> bool:
+        return self.direct.is_quick
+
+    def __call__(self, data: memoryview) -> None:
+        self.direct(data)
+        self.digests.update(data)
 
 
 def verify(

@@ -18,7 +18,7 @@ from prometheus_client.metrics_core import Metric
 from tusd_py.metrics.sums import Family
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from prometheus_client.registry import Collector
 
@@ -43,6 +43,13 @@ class Families:
     def counter(self, name: str, meaning: str, value: float) -> None:
         """What only grows, under `name`, of which prometheus-client would make `<name>_total`."""
         self._add(name, meaning, "unknown", value)
+
+    def counters(self, name: str, meaning: str, label: str, values: Mapping[str, float]) -> None:
+        """`<name>_total`, which only grows, for each value of `label`."""
+        metric = Metric(name, meaning, "counter")
+        for value, count in values.items():
+            metric.add_sample(f"{name}_total", {label: value}, count)
+        self._metrics.append(metric)
 
     def _add(self, name: str, meaning: str, kind: str, value: float | None) -> None:
         if value is not None:

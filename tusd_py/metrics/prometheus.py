@@ -32,6 +32,8 @@ from tusd_py.core.measurements import (
 from tusd_py.metrics.exposition import Families, render, runtime, take
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tusd_py.core.model import Upload
     from tusd_py.core.ports import Clock
     from tusd_py.metrics.sums import Snapshot
@@ -77,11 +79,13 @@ class Readings:
 
     `received` are the bytes of request bodies stored since the start, `active_uploads` the bodies that
     are being received, `waiting_completions` uploads that have all their bytes and could not be finished,
-    `pending_deliveries` those of finished uploads that are still to be made.
+    `pending_deliveries` those of finished uploads that are still to be made. `received_by` are the bytes
+    of request bodies by the way they took into the server.
     """
 
     active_uploads: int
     received: int
+    received_by: Mapping[str, int]
     waiting_completions: int
     pending_deliveries: int
     open_connections: int | None
@@ -235,6 +239,9 @@ class PrometheusMetrics:
     def _families(self, readings: Readings) -> Families:
         families = Families()
         families.counter("tusd_bytes_received", "Bytes of uploads received.", readings.received)
+        families.counters(
+            "tusd_body_bytes", "Bytes of request bodies received.", "tier", readings.received_by
+        )
         families.counter("tusd_uploads_created", "Uploads created.", self._created)
         families.counter("tusd_uploads_finished", "Uploads complete and published.", self._finished)
         families.counter("tusd_uploads_terminated", "Uploads removed by request.", self._terminated)

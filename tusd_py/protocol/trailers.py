@@ -101,6 +101,15 @@ class TrailerScanner:
             position = self._advance(data, position)
         self._skip = position - size
 
+    @property
+    def body_left(self) -> int:
+        """Bytes that are still to come of a body whose length was given; 0 for every other."""
+        return 0 if self.lost or self._part is not _HEAD else self._skip
+
+    def pass_over(self, count: int) -> None:
+        """Take note of `count` bytes of a body, at most `body_left`, that came another way."""
+        self._skip -= count
+
     def take(self, ordinal: int) -> Fields | None:
         """Hand out a request's trailer fields, names in lower case, and forget them.
 

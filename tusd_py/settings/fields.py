@@ -41,6 +41,7 @@ from tusd_py.settings.kinds import (
     Patience,
     Pattern,
     Port,
+    Receive,
     S3Checksums,
     S3Serve,
     Size,
@@ -330,6 +331,10 @@ class Settings(BaseSettings):
     log_level: LogLevel = _running("info", "Least severe message to log.")
     loop: Loop = _running(
         "auto", "Event loop. auto is uvloop where it is installed, and asyncio elsewhere."
+    )
+    receive: Receive = _running(
+        "auto",
+        "How bodies are received. auto is the fastest way there is; portable is that of aiohttp alone.",
     )
 
     @property

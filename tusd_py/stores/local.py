@@ -43,11 +43,22 @@ class LocalAppender:
         self.is_pending = atomic
         """An atomic append that is not committed."""
 
+    @property
+    def direct(self) -> LocalAppender:
+        """See tusd_py.core.ports.Appender.direct."""
+        return self
+
+    @property
+    def is_quick(self) -> bool:
+        """See tusd_py.core.ports.DirectWriter.is_quick."""
+        return True
+
     async def write(self, data: bytes) -> None:
         """See tusd_py.core.ports.Appender.write."""
-        await self._offload.run(self._write, data)
+        await self._offload.run(self, data)
 
-    def _write(self, data: bytes) -> None:
+    def __call__(self, data: bytes | memoryview) -> None:
+        """See tusd_py.core.ports.DirectWriter."""
         left = memoryview(data)
         with translated():
             while left:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from typing import BinaryIO
 
-    from tusd_py.core.ports import Appender, Reader
+    from tusd_py.core.ports import Appender, DirectWriter, Reader
 
 
 def _now() -> datetime:
@@ -61,8 +61,16 @@ class _MemoryAppender:
     stored: _File
     target: bytearray
     fitting: Callable[[int], int]
+    is_quick = True
+
+    @property
+    def direct(self) -> DirectWriter:
+        return self
 
     async def write(self, data: bytes) -> None:
+        self(data)
+
+    def __call__(self, data: bytes | memoryview) -> None:
         fitting = self.fitting(len(data))
         self.target.extend(data[:fitting])
         self.stored.modified_at = _now()

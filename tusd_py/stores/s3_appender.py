@@ -56,6 +56,11 @@ class S3Appender:
 
     # -- writing ------------------------------------------------------------------------------
 
+    @property
+    def direct(self) -> None:
+        """None: writing may have to wait for S3."""
+        return None
+
     async def write(self, data: bytes) -> None:
         """See tusd_py.core.ports.Appender.write."""
         while data:

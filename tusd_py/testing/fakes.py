@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tusd_py.core.events import Event
     from tusd_py.core.findings import Finding
     from tusd_py.core.model import Upload
-    from tusd_py.core.ports import Appender, Reader, Store
+    from tusd_py.core.ports import Appender, DirectWriter, Reader, Store
 
     class Scripted(Protocol):
         """Carries out what the script has for the next call of this name."""
@@ -309,6 +309,8 @@ class _FaultyAppender:
     def __init__(self, appender: Appender, scripted: Scripted) -> None:
         self._appender = appender
         self._scripted = scripted
+        direct = appender.direct
+        self.direct = None if direct is None else _FaultyDirectWriter(direct, scripted)
 
     async def write(self, data: bytes) -> None:
         with self._scripted("write"):
@@ -317,6 +319,20 @@ class _FaultyAppender:
     async def commit(self, *, completes: bool = False) -> int:
         with self._scripted("commit"):
             return await self._appender.commit(completes=completes)
+
+
+class _FaultyDirectWriter:
+    def __init__(self, direct: DirectWriter, scripted: Scripted) -> None:
+        self._direct = direct
+        self._scripted = scripted
+
+    @property
+    def is_quick(self) -> bool:
+        return self._direct.is_quick
+
+    def __call__(self, data: memoryview) -> None:
+        with self._scripted("write"):
+            self._direct(data)
 
 
 class _FaultyReader:

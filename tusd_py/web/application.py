@@ -10,7 +10,9 @@ from tusd_py.web import middleware
 from tusd_py.web.forms import refuse as refuse_form
 from tusd_py.web.heads import head_reader, write_head
 from tusd_py.web.health import Health
+from tusd_py.web.keys import TALLY
 from tusd_py.web.page import ADDRESS, ASSETS, Facts, Page
+from tusd_py.web.tally import Tally
 from tusd_py.web.uploads import PublishedEndpoint, UploadEndpoint
 
 if TYPE_CHECKING:
@@ -42,10 +44,11 @@ def make_application(
     monitoring: Monitoring | None = None,
     ui: bool = False,
     media: tuple[str, ...] = (),
+    tally: Tally | None = None,
 ) -> web.Application:
     """Uploads, forms, finished files, live connections (by path), health, metrics and, with `ui`, the page.
 
-    Times in seconds.
+    Times in seconds. `tally` counts the bytes of bodies.
     """
     urls, refusing = dialect.urls, _refusing(dialect)
     app = web.Application(
@@ -57,6 +60,7 @@ def make_application(
             middleware.explain_paths(urls.base, urls.public),
         ]
     )
+    app[TALLY] = tally or Tally()
     app.on_response_prepare.append(middleware.finish_headers(cors))
     # First come, first served: with a base path of "/" these go before uploads.
     _add_monitors(app, Health(engine), monitoring)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
@@ -12,12 +12,17 @@ from tusd_py.core.errors import InvalidChecksumError
 from tusd_py.core.outcomes import BodyEnd
 from tusd_py.protocol.fields import parse_checksum
 from tusd_py.web.connection import ordinal_of, take_trailing_fields
+from tusd_py.web.pouring import WORTH_POURING, Pouring
+from tusd_py.web.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable
 
     from tusd_py.core.checksums import Checksum
+    from tusd_py.core.ports import DirectWriter
     from tusd_py.protocol.heads import Fields
+
+T = TypeVar("T")
 
 _CUT_FROM_OUTSIDE = {BodyEnd.SUPERSEDED, BodyEnd.SHUTDOWN}
 
@@ -25,12 +30,16 @@ _CUT_FROM_OUTSIDE = {BodyEnd.SUPERSEDED, BodyEnd.SHUTDOWN}
 class RequestBody:
     """See tusd_py.core.ports.Body.
 
-    `idle_timeout` is in seconds: the longest time without a byte. `received` counts the body's bytes.
+    `idle_timeout` is in seconds: the longest time without a byte. `received` counts the body's bytes, as
+    `tally` does with those of all bodies that have it.
     """
 
-    def __init__(self, request: web.Request, *, idle_timeout: float) -> None:
-        self._request = request
-        self._content = request.content
+    def __init__(
+        self, request: web.BaseRequest, *, idle_timeout: float, tally: Tally | None = None
+    ) -> None:
+        self.request = request
+        self.content = request.content
+        self.tally = tally or Tally()
         self._ordinal = ordinal_of(request)
         self._idle_timeout = idle_timeout
         self._waiting: asyncio.Timeout | None = None
@@ -43,6 +52,11 @@ class RequestBody:
     def end(self) -> BodyEnd:
         """See tusd_py.core.ports.Body.end."""
         return self._cut or BodyEnd.WHOLE
+
+    @property
+    def is_cut(self) -> bool:
+        """Something ended the body before its end."""
+        return self._cut is not None
 
     def cut(self, why: BodyEnd) -> None:
         """See tusd_py.core.ports.Body.cut."""
@@ -59,7 +73,7 @@ class RequestBody:
         """
         if not self._is_over or self._cut is not None:
             return None
-        return take_trailing_fields(self._request, self._ordinal)
+        return take_trailing_fields(self.request, self._ordinal)
 
     def trailing_checksum(self) -> Checksum:
         """See tusd_py.core.ports.Body.trailing_checksum."""
@@ -76,6 +90,14 @@ class RequestBody:
         self._send_continue()
         return self
 
+    def pour(self, write: DirectWriter, *, room: int | None) -> Pouring | None:
+        """See tusd_py.core.ports.PouredBody.pour."""
+        length = self.request.content_length
+        if length is None or length < WORTH_POURING or (room is not None and length > room):
+            return None
+        self.chunks()
+        return Pouring(self, write, length)
+
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
@@ -87,27 +109,48 @@ class RequestBody:
             piece = self._last_piece()
         if not piece:
             raise StopAsyncIteration
-        self.received += len(piece)
+        self._count(len(piece))
         return piece
+
+    def take_arrived(self) -> bytes:
+        """All that has arrived and was not handed out, without waiting; b"" also when the body broke."""
+        content, pieces = self.content, []
+        # More than once: taking something has aiohttp parse what it had no room for.
+        while content.exception() is None and (piece := content.read_nowait()):
+            pieces.append(piece)
+        self._count(sum(map(len, pieces)))
+        return b"".join(pieces)
+
+    def _count(self, size: int) -> None:
+        self.received += size
+        self.tally.stream += size
 
     async def _read(self) -> bytes:
         """What has arrived, waiting for something to arrive; b"" when nothing more will."""
         try:
-            return await self._wait_for_bytes()
-        except TimeoutError:
-            self.cut(BodyEnd.TIMED_OUT)  # unless it was `cut` that ended the waiting
+            return await self.wait_for(self.content.readany()) or b""
         except (web.RequestPayloadError, HttpProcessingError):  # by which parser it was read
             self.cut(BodyEnd.MALFORMED)
         except (ConnectionError, RuntimeError):  # RuntimeError: the connection was lost before we began
             self.cut(BodyEnd.DISCONNECTED)
         return b""
 
-    async def _wait_for_bytes(self) -> bytes:
+    async def wait_for(self, arrival: Awaitable[T]) -> T | None:
+        """Wait until something arrives; None when the body is cut before, at the latest as TIMED_OUT."""
         try:
             async with asyncio.timeout(self._idle_timeout) as self._waiting:
-                return await self._content.readany()
+                return await arrival
+        except TimeoutError:
+            self.cut(BodyEnd.TIMED_OUT)  # unless it was `cut` that ended the waiting
+            return None
         finally:
             self._waiting = None  # it is over: a cut has nothing to end any more
+
+    def finish(self, *, is_whole: bool) -> None:
+        """The body is over; `is_whole`: everything had arrived when it was cut from outside, if it was."""
+        self._is_over = True
+        if is_whole and self._cut in _CUT_FROM_OUTSIDE:
+            self._cut = None
 
     def _last_piece(self) -> bytes:
         """What arrived before the cut but was not handed out.
@@ -115,24 +158,23 @@ class RequestBody:
         aiohttp's public readers raise the connection's error before they give out what is buffered,
         so up to a whole read buffer of received bytes would be lost without this.
         """
-        self._is_over = True
         if self._cut is None:
+            self._is_over = True
             return b""
-        content = self._content
+        content = self.content
         # Where there is no body, aiohttp's stand-in for its reader has no such method that works.
-        piece = content._read_nowait(-1) if self._request.body_exists else b""  # noqa: SLF001 (see above)
-        if self._cut in _CUT_FROM_OUTSIDE and content.at_eof() and content.exception() is None:
-            self._cut = None  # everything had arrived before
+        piece = content._read_nowait(-1) if self.request.body_exists else b""  # noqa: SLF001 (see above)
+        self.finish(is_whole=content.at_eof() and content.exception() is None)
         return piece
 
     def _send_continue(self) -> None:
         # RFC 9110, 10.1.1: 100 asks for the body, so it comes only once the head has been accepted.
-        transport = self._request.transport
+        transport = self.request.transport
         if self.expects_continue and transport is not None:
             transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     @property
     def expects_continue(self) -> bool:
         """The client waits for a 100 before it sends the body."""
-        expectation = self._request.headers.get("Expect", "")
-        return expectation.lower() == "100-continue" and self._request.version >= (1, 1)
+        expectation = self.request.headers.get("Expect", "")
+        return expectation.lower() == "100-continue" and self.request.version >= (1, 1)

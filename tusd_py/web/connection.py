@@ -5,12 +5,18 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import structlog
 from aiohttp import web
+from aiohttp.http_parser import HttpRequestParser
 from aiohttp.web_protocol import _ErrInfo
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from tusd_py.protocol.trailers import TrailerScanner
+from tusd_py.web.bypass import Bypass
+from tusd_py.web.bypass_check import find_fault
+from tusd_py.web.drainers import Drainers
+from tusd_py.web.keys import PORTABLE
 
 if TYPE_CHECKING:
     import asyncio
@@ -20,9 +26,15 @@ if TYPE_CHECKING:
     from aiohttp.streams import StreamReader
     from aiohttp.web_protocol import _RequestFactory
 
+    from tusd_py.core.ports import DirectWriter
     from tusd_py.protocol.heads import Fields
+    from tusd_py.web.bypass_check import Handle
+    from tusd_py.web.tally import Tally
 
 log = structlog.get_logger(__name__)
+
+_TRANSPORTS = {"asyncio.selector_events", "asyncio.sslproto", "uvloop.loop"}
+"""Where transports are from whose protocol can be put in another's place in the midst of a body."""
 
 
 class Connection(web.RequestHandler):
@@ -32,10 +44,12 @@ class Connection(web.RequestHandler):
     the request in hand, from 0; -1 before the first.
     """
 
-    __slots__ = ("_trailers", "ordinal")
+    __slots__ = ("_auto_decompress", "_drainers", "_trailers", "ordinal")
 
-    def __init__(self, manager: web.Server, **options: Any) -> None:
+    def __init__(self, manager: web.Server, *, drainers: Drainers | None = None, **options: Any) -> None:
         super().__init__(manager, **options)
+        self._auto_decompress = options.get("auto_decompress", True)
+        self._drainers = drainers
         self._trailers = TrailerScanner()
         self.ordinal = -1
 
@@ -107,6 +121,44 @@ class Connection(web.RequestHandler):
         response.force_close()
         return response
 
+    def bypass(self, content: StreamReader, left: int, write: DirectWriter, tally: Tally) -> Bypass | None:
+        """Receive the `left` bytes that are still to come of the body in hand past the parser.
+
+        None where that cannot be done. Everything that came has to be read from `content` before.
+        """
+        transport = self.transport
+        if self._drainers is None or transport is None or transport.is_closing():
+            return None
+        if type(transport).__module__ not in _TRANSPORTS or not self._is_between(content, left):
+            return None
+        bypass = Bypass(self, content, write, self._drainers, tally)
+        bypass.begin(transport, left)
+        return bypass
+
+    def _is_between(self, content: StreamReader, left: int) -> bool:
+        """Whether aiohttp has handed out all that came, and has nothing to do but wait for `left` bytes."""
+        is_waiting = not (content.is_eof() or content.exception() or self._messages)
+        is_reading = not (self._reading_paused or self._buffer_paused)
+        # What came on the wire is counted apart: where it is more, the parser keeps something back.
+        return is_waiting and is_reading and self._trailers.body_left == left
+
+    def end_bypass(self, content: StreamReader, count: int) -> None:
+        """Go on behind a body of which `count` bytes came past the parser."""
+        self._trailers.pass_over(count)
+        # The parser that read the head waits for them for ever, and nothing can tell it.
+        self._parser = HttpRequestParser(
+            self,
+            self._loop,
+            self._read_bufsize,
+            max_line_size=self.max_line_size,
+            max_field_size=self.max_field_size,
+            max_headers=self.max_headers,
+            payload_exception=web.RequestPayloadError,
+            auto_decompress=self._auto_decompress,
+            max_msg_queue_size=self._max_msg_queue_size,
+        )
+        content.feed_eof()
+
     @property
     def siblings(self) -> int:
         """How many connections the server has, this one included."""
@@ -158,6 +210,13 @@ def connections_beside(request: web.BaseRequest) -> int | None:
     return request.protocol.siblings if isinstance(request.protocol, Connection) else None
 
 
+def bypass(request: web.BaseRequest, left: int, write: DirectWriter, tally: Tally) -> Bypass | None:
+    """See Connection.bypass; None where somebody else runs the application."""
+    if isinstance(request.protocol, Connection):
+        return request.protocol.bypass(request.content, left, write, tally)
+    return None
+
+
 def limit_lingering(request: web.Request, seconds: float) -> None:
     """See Connection.limit_lingering; without effect where somebody else runs the application."""
     if isinstance(request.protocol, Connection):
@@ -165,13 +224,14 @@ def limit_lingering(request: web.Request, seconds: float) -> None:
 
 
 class _Server(web.Server):
-    def __init__(self, application: web.Server, **options: Any) -> None:
+    def __init__(self, application: web.Server, drainers: Drainers | None, **options: Any) -> None:
+        self._drainers = drainers
         super().__init__(
             application.request_handler, request_factory=_numbering(application.request_factory), **options
         )
 
     def __call__(self) -> web.RequestHandler:
-        return Connection(self, loop=self._loop, **self._kwargs)
+        return Connection(self, loop=self._loop, drainers=self._drainers, **self._kwargs)
 
 
 def _numbering(make_request: _RequestFactory) -> _RequestFactory:
@@ -208,8 +268,26 @@ class Runner(web.AppRunner):
             "max_field_size": 64 * 1024,
             "max_line_size": 64 * 1024,
         }
+        self._drainers = Drainers()
         super().__init__(app, shutdown_timeout=shutdown_timeout, **self._handler_options)
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        return _Server(made, **self._handler_options)
+        drainers = self._drainers if await self._can_bypass() else None
+        return _Server(made, drainers, **self._handler_options)
+
+    async def _can_bypass(self) -> bool:
+        if self.app.get(PORTABLE, False):
+            return False
+        fault = await find_fault(self._for_the_check)
+        if fault is not None:
+            log.warning("bodies are received the slower way", reason=fault, aiohttp=aiohttp.__version__)
+        return fault is None
+
+    def _for_the_check(self, handle: Handle) -> web.Server:
+        return _Server(web.Server(handle), self._drainers, **self._handler_options)
+
+    async def cleanup(self) -> None:
+        """Close every connection, and what they had in common."""
+        await super().cleanup()
+        self._drainers.close()

@@ -30,7 +30,7 @@ from tusd_py.protocol.formdata import parse_boundary
 from tusd_py.web import downloads
 from tusd_py.web.body import RequestBody
 from tusd_py.web.form_body import MAX_BESIDE, FormBody
-from tusd_py.web.keys import ERROR_CODE, HEAD
+from tusd_py.web.keys import ERROR_CODE, HEAD, TALLY
 from tusd_py.web.uploads import respond
 
 if TYPE_CHECKING:
@@ -103,7 +103,8 @@ class FormEndpoint:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
         head = request[HEAD]
-        body = RequestBody(request, idle_timeout=self._options.network_timeout)
+        timeout = self._options.network_timeout
+        body = RequestBody(request, idle_timeout=timeout, tally=request.app[TALLY])
         answer = self._answer(request, head, body)
         return await respond(request, body, answer, lambda error: refuse(error, head))
 

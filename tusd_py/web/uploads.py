@@ -23,7 +23,7 @@ from tusd_py.web import downloads
 from tusd_py.web.body import RequestBody
 from tusd_py.web.connection import limit_lingering
 from tusd_py.web.heads import write_head
-from tusd_py.web.keys import FAILURE, HEAD
+from tusd_py.web.keys import FAILURE, HEAD, TALLY
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -51,7 +51,7 @@ class UploadEndpoint:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
         head = request[HEAD]
-        body = RequestBody(request, idle_timeout=self._network_timeout)
+        body = RequestBody(request, idle_timeout=self._network_timeout, tally=request.app[TALLY])
 
         def refuse(error: Exception) -> web.Response:
             return write_head(self._dialect.render_error(error, head))
