@@ -16,7 +16,7 @@ from tusd_py.web.pouring import WORTH_POURING, Pouring
 from tusd_py.web.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from tusd_py.core.checksums import Checksum
     from tusd_py.core.ports import DirectWriter
@@ -135,13 +135,19 @@ class RequestBody:
             self.cut(BodyEnd.DISCONNECTED)
         return b""
 
-    async def wait_for(self, arrival: Awaitable[T]) -> T | None:
-        """Wait until something arrives; None when the body is cut before, at the latest as TIMED_OUT."""
+    async def wait_for(
+        self, arrival: Awaitable[T], *, excuse: Callable[[], bool] | None = None
+    ) -> T | None:
+        """Wait until something arrives; None when the body is cut before, at the latest as TIMED_OUT.
+
+        None and no cut when the time is over and the client is excused.
+        """
         try:
             async with asyncio.timeout(self._idle_timeout) as self._waiting:
                 return await arrival
         except TimeoutError:
-            self.cut(BodyEnd.TIMED_OUT)  # unless it was `cut` that ended the waiting
+            if excuse is None or not excuse():
+                self.cut(BodyEnd.TIMED_OUT)  # unless it was `cut` that ended the waiting
             return None
         finally:
             self._waiting = None  # it is over: a cut has nothing to end any more

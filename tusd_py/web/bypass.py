@@ -116,7 +116,7 @@ class Bypass(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._buffer = _own.view
         self._room = 0
-        self._state = _State.RECEIVING
+        self._state = _State.HOLDING
         self._is_filled = False
         self._drain: Drain | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -128,14 +128,13 @@ class Bypass(asyncio.BufferedProtocol):
         self.failure: BaseException | None = None
 
     def begin(self, transport: asyncio.Transport, left: int) -> None:
-        """Take the place of the connection's protocol for `left` bytes."""
+        """Take the place of the connection's protocol for `left` bytes. `release` has them read."""
         self._transport = transport
         self.left = self._length = left
         is_plain = transport.get_extra_info("sslcontext") is None
         raw = transport.get_extra_info("socket") if is_plain else None
         self._descriptor: int | None = None if raw is None else raw.fileno()
         self._take_place(self)
-        transport.resume_reading()
 
     # -- for who reads the body ---------------------------------------------------------------
 
@@ -154,13 +153,13 @@ class Bypass(asyncio.BufferedProtocol):
         """Wait until something has come or changed."""
         await self._word.wait()
 
-    def pause(self) -> None:
-        """Read nothing until `release` says that what came before is stored."""
-        self._state = _State.HOLDING
-        self._transport.pause_reading()
+    @property
+    def is_storing(self) -> bool:
+        """A thread is waiting for the storage, not for the client."""
+        return self._drain is not None and self._drain.is_storing
 
     def release(self) -> None:
-        """What was held is stored: go on."""
+        """What came before is stored: go on."""
         if self._state is not _State.HOLDING:
             return
         self._state = _State.RECEIVING
@@ -192,10 +191,13 @@ class Bypass(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Store what has come."""
         self.left -= nbytes
-        if self._state is not _State.RECEIVING:
+        if self._state is _State.DISCARDING:
             if not self.left:
                 self._end()
             return
+        if self._state is not _State.RECEIVING:
+            # Whatever comes out of turn would be missing, or in the wrong place: better no connection.
+            raise RuntimeError(f"the transport reads while it is paused ({self._state.name})")
         self._tally.protocol += nbytes
         if not self._write.is_quick:
             self._hold(nbytes)
@@ -243,7 +245,8 @@ class Bypass(asyncio.BufferedProtocol):
     def _hold(self, count: int) -> None:
         self.held = bytes(self._buffer[:count])
         self._is_filled = count == self._room
-        self.pause()
+        self._state = _State.HOLDING
+        self._transport.pause_reading()
         self._word.say()
 
     def _fail(self, failure: BaseException) -> None:

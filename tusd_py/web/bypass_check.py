@@ -67,6 +67,7 @@ async def _receive(request: web.BaseRequest, seen: _Memory) -> None:
     bypass: Bypass | None = protocol.bypass(request.content, len(_BODY) - len(seen.content), seen, Tally())
     if bypass is None:
         raise RuntimeError("the connection cannot be taken over")
+    bypass.release()
     while not bypass.is_over:
         await bypass.news()
 

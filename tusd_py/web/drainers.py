@@ -24,9 +24,10 @@ _DRY = 20
 
 @dataclass(slots=True, eq=False)
 class Drain:
-    """One connection in the hands of a thread. `left` bytes of its body are to come at the beginning.
+    """One connection in the hands of a thread. `left` bytes of its body have not come.
 
-    `received` grows as they are stored; `failure` is what `write` raised. `stop` ends it within `_DRY`.
+    `received` grows as they are stored, which `heard` is told of; `failure` is what `write` raised. `stop`
+    ends it within `_DRY`.
     """
 
     descriptor: int
@@ -35,6 +36,7 @@ class Drain:
     heard: Callable[[], None]
     received: int = 0
     failure: BaseException | None = None
+    is_storing: bool = False
     stop: bool = False
 
     def run(self, buffer: memoryview) -> None:
@@ -55,12 +57,15 @@ class Drain:
                 return  # the end of the stream, which the loop will meet, too, or a write that failed
 
     def _store(self, piece: memoryview) -> bool:
+        self.left -= len(piece)
+        self.is_storing = True
         try:
             self.write(piece)
         except BaseException as failure:  # noqa: BLE001 - who reads the body raises it
             self.failure = failure
             return False
-        self.left -= len(piece)
+        finally:
+            self.is_storing = False
         self.received += len(piece)
         self.heard()
         return True

@@ -49,7 +49,7 @@ class Pouring:
 
     async def __anext__(self) -> bytes | int:
         if self._bypass is not None:
-            self._bypass.release()  # whatever was held has been stored by now
+            self._bypass.release()  # what was handed out is stored by now
             return await self._next(self._bypass)
         body = self._body
         if body.is_cut or not self._left():
@@ -60,8 +60,8 @@ class Pouring:
         if self._bypass is None:
             return piece or await body.__anext__()
         if piece:
-            self._bypass.pause()
             return piece
+        self._bypass.release()
         return await self._next(self._bypass)
 
     def _left(self) -> int:
@@ -92,4 +92,4 @@ class Pouring:
             await source.quit()
             self._has_quit = True  # what came until then is still to be handed out
         else:
-            await self._body.wait_for(source.news())
+            await self._body.wait_for(source.news(), excuse=lambda: source.is_storing)
