@@ -261,6 +261,7 @@ def _monitoring(
             pending_deliveries=activity.undelivered,
             open_connections=open_connections,
             free_space=free,
+            storage_is_quick=getattr(engine.store, "is_quick", None),
         )
         return await metrics.expose(readings)
 

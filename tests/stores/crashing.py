@@ -8,7 +8,6 @@ changes files, or half-way through one that writes. The last process gets to the
 from __future__ import annotations
 
 import asyncio
-import builtins
 import itertools
 import os
 import shutil
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 CRASHED = 9
-STEPS = ("open", "ftruncate", "truncate", "replace", "rename", "link", "unlink", "fsync", "fdatasync")
+STEPS = ("ftruncate", "truncate", "replace", "rename", "link", "unlink", "fsync", "fdatasync")
 """Functions of `os` that happen or do not happen."""
 
 SHORT = 40_000
@@ -152,14 +151,23 @@ class Bomb:
 
         return call
 
-    def opening(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(path: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
-            if "r" in mode:
-                return function(path, mode, *args, **kwargs)
+    def open(self, function: Callable[..., int]) -> Callable[..., int]:
+        def call(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
+            if not flags & os.O_CREAT:
+                return function(path, flags, *args, **kwargs)
             self.step()
-            file = function(path, mode, *args, **kwargs)
+            descriptor = function(path, flags, *args, **kwargs)
             self.step()  # there, and empty
-            return file
+            return descriptor
+
+        return call
+
+    def write(self, function: Callable[..., int]) -> Callable[..., int]:
+        def call(descriptor: int, data: memoryview) -> int:
+            self.step()
+            half = function(descriptor, data[: len(data) // 2 + 1])
+            self.step()
+            return half
 
         return call
 
@@ -185,9 +193,10 @@ class Bomb:
     def arm(self) -> None:
         for name in STEPS:
             setattr(os, name, self.whole(getattr(os, name)))
+        os.open = self.open(os.open)
+        os.write = self.write(os.write)
         os.pwrite = self.pwrite(os.pwrite)
         os.copy_file_range = self.copy(os.copy_file_range)
-        builtins.open = self.opening(builtins.open)
 
 
 def in_a_process(work: Callable[[], None]) -> int:

@@ -80,7 +80,8 @@ class Readings:
     `received` are the bytes of request bodies stored since the start, `active_uploads` the bodies that
     are being received, `waiting_completions` uploads that have all their bytes and could not be finished,
     `pending_deliveries` those of finished uploads that are still to be made. `received_by` are the bytes
-    of request bodies by the way they took into the server.
+    of request bodies by the way they took into the server. `storage_is_quick`: short calls to
+    the storage are made in the event loop.
     """
 
     active_uploads: int
@@ -90,6 +91,7 @@ class Readings:
     pending_deliveries: int
     open_connections: int | None
     free_space: int | None
+    storage_is_quick: bool | None = None
 
 
 class PrometheusMetrics:
@@ -258,6 +260,9 @@ class PrometheusMetrics:
             "tusd_deliveries_pending",
             "Deliveries of finished uploads that are still to be made.",
             readings.pending_deliveries,
+        )
+        families.gauge(
+            "tusd_storage_quick", "Whether the storage answers at once.", readings.storage_is_quick
         )
         families.gauge("tusd_storage_free_bytes", "Bytes the storage has left.", readings.free_space)
         return families

@@ -10,21 +10,32 @@ from typing import TYPE_CHECKING
 from tusd_py.core.errors import StorageFullError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from types import TracebackType
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 _COPY_PIECE = 1 << 20
+_NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+_SMALL = 1 << 16
 
 
-@contextlib.contextmanager
-def translated() -> Iterator[None]:
+class translated:  # noqa: N801 - it stands in a `with`, like contextlib's, whose generators take longer
     """The one place where the operating system's errors become ours."""
-    try:
-        yield
-    except OSError as error:
-        kind = StorageFullError if error.errno in _FULL else StoreError
-        raise kind(f"{error.strerror} (errno {error.errno})") from error
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, OSError):
+            kind = StorageFullError if error.errno in _FULL else StoreError
+            raise kind(f"{error.strerror} (errno {error.errno})") from error
 
 
 def size_of(path: str) -> int | None:
@@ -47,18 +58,45 @@ def write_new(path: str, content: bytes, *, sync: bool) -> None:
     What an interruption left there may be a second name of another file: written to in place, that one
     would be torn.
     """
-    unlink(path)
-    with open(path, "xb") as file:
-        file.write(content)
+    try:
+        descriptor = os.open(path, _NEW, 0o666)
+    except FileExistsError:
+        os.unlink(path)
+        descriptor = os.open(path, _NEW, 0o666)
+    try:
+        left = memoryview(content)
+        while left:
+            left = left[os.write(descriptor, left) :]
         if sync:
-            file.flush()
-            os.fsync(file.fileno())
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_whole(path: str) -> bytes:
+    """The content of a small file."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        content = piece = os.read(descriptor, _SMALL)
+        while len(piece) == _SMALL:
+            piece = os.read(descriptor, _SMALL)
+            content += piece
+    finally:
+        os.close(descriptor)
+    return content
 
 
 def replace_with(path: str, content: bytes, *, unfinished: str, sync: bool) -> None:
     """Temporary file, then rename: `path` has the old content or the new, never a part of it."""
     write_new(unfinished, content, sync=sync)
     os.replace(unfinished, path)
+
+
+def rename_new(source: str, target: str) -> None:
+    """Raises FileExistsError where `target` is there; nobody else may make it meanwhile."""
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, "exists", target)
+    os.rename(source, target)
 
 
 def move_without_replacing(source: str, target: str) -> None:

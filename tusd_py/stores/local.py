@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import time
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from tusd_py.stores.local_examination import examine, repair
 from tusd_py.stores.local_files import Durability, LocalFiles
 from tusd_py.stores.local_layout import PUBLISHED
 from tusd_py.stores.offload import Offload
+from tusd_py.stores.pace import Pace, is_remote
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -40,6 +42,7 @@ class LocalAppender:
         self._position = upload.offset
         self._files = files
         self._offload = offload
+        self._pace = offload.pace
         self.is_pending = atomic
         """An atomic append that is not committed."""
 
@@ -51,14 +54,21 @@ class LocalAppender:
     @property
     def is_quick(self) -> bool:
         """See tusd_py.core.ports.DirectWriter.is_quick."""
-        return True
+        return self._pace.is_quick
 
     async def write(self, data: bytes) -> None:
         """See tusd_py.core.ports.Appender.write."""
-        await self._offload.run(self, data)
+        await self._offload.brief(self._write, data)
 
     def __call__(self, data: bytes | memoryview) -> None:
         """See tusd_py.core.ports.DirectWriter."""
+        begun = time.perf_counter()
+        try:
+            self._write(data)
+        finally:
+            self._pace.note(time.perf_counter() - begun)
+
+    def _write(self, data: bytes | memoryview) -> None:
         left = memoryview(data)
         with translated():
             while left:
@@ -68,10 +78,10 @@ class LocalAppender:
 
     async def commit(self, *, completes: bool = False) -> int:  # noqa: ARG002 - nothing is kept back
         """See tusd_py.core.ports.Appender.commit."""
-        if self.is_pending:
-            await self._offload.run(self._accept)
-        elif self._files.durability is Durability.COMMIT:
-            await self._offload.run(self._force)
+        if self._files.durability is Durability.COMMIT:
+            await self._offload.run(self._accept if self.is_pending else self._force)
+        elif self.is_pending:
+            await self._offload.brief(self._accept)
         return self._position
 
     def _accept(self) -> None:
@@ -120,32 +130,47 @@ class LocalStore:
         self, root: str, *, durability: Durability | str = Durability.OS, chunk_size: int = 8192
     ) -> None:
         self._root = root
-        self._files = LocalFiles(root, Durability(durability))
+        self._durability = Durability(durability)
+        self._files = LocalFiles(root, self._durability)
         self._chunk_size = chunk_size
-        self._offload = Offload(THREADS, "tusd-py-disk")
+        self._pace = Pace(is_remote=is_remote(root))
+        self._offload = Offload(THREADS, "tusd-py-disk", self._pace)
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether short calls are made in the event loop now, and not in threads."""
+        return self._pace.is_quick
 
     async def create(self, upload: Upload) -> None:
         """See tusd_py.core.ports.Store.create."""
-        await self._offload.run(self._files.create, upload)
+        call = self._offload.run if self._files.forces(upload) else self._offload.brief
+        await call(self._files.create, upload)
 
     async def load(self, upload_id: str) -> Upload:
         """See tusd_py.core.ports.Store.load."""
-        return await self._offload.run(self._files.load, upload_id)
+        # What is told has to be safe then: see LocalFiles._measure.
+        call = self._offload.run if self._durability is Durability.COMMIT else self._offload.brief
+        return await call(self._files.load, upload_id)
 
     async def save(self, upload: Upload) -> None:
         """See tusd_py.core.ports.Store.save."""
-        await self._offload.run(self._files.save, upload)
+        call = self._offload.run if self._files.forces(upload) else self._offload.brief
+        await call(self._files.save, upload)
 
     @contextlib.asynccontextmanager
     async def append(self, upload: Upload, *, atomic: bool = False) -> AsyncIterator[LocalAppender]:
         """See tusd_py.core.ports.Store.append."""
         opening = partial(self._files.open_at, upload, atomic=atomic)
-        descriptor = await self._offload.acquire(opening, release=os.close)
+        offload, forces = self._offload, self._durability is Durability.COMMIT
+        acquire = offload.acquire if forces else offload.acquire_briefly
+        descriptor = await acquire(opening, release=os.close)
         appender = LocalAppender(descriptor, upload, self._files, self._offload, atomic=atomic)
         try:
             yield appender
         finally:
-            await self._offload.run(self._leave, descriptor, upload, revoke=appender.is_pending)
+            # To give back what was written can take long.
+            call = self._offload.run if appender.is_pending else self._offload.brief
+            await call(self._leave, descriptor, upload, revoke=appender.is_pending)
 
     def _leave(self, descriptor: int, upload: Upload, *, revoke: bool) -> None:
         try:
@@ -165,7 +190,8 @@ class LocalStore:
 
     async def complete(self, upload: Upload) -> None:
         """See tusd_py.core.ports.Store.complete."""
-        await self._offload.run(self._files.publish, upload)
+        call = self._offload.brief if self._durability is Durability.OS else self._offload.run
+        await call(self._files.publish, upload)
 
     def place(self, name: str) -> str:
         """See tusd_py.core.ports.Store.place."""
@@ -175,11 +201,11 @@ class LocalStore:
     async def open(self, upload: Upload) -> AsyncIterator[LocalReader]:
         """See tusd_py.core.ports.Store.open."""
         opening = partial(self._files.open_for_reading, upload)
-        file = await self._offload.acquire(opening, release=lambda file: file.close())
+        file = await self._offload.acquire_briefly(opening, release=lambda file: file.close())
         try:
             yield LocalReader(file, upload.offset, self._chunk_size, self._offload)
         finally:
-            await self._offload.run(file.close)
+            await self._offload.brief(file.close)
 
     async def address(self, upload: Upload, method: str) -> str | None:  # noqa: ARG002
         """None: the server sends what lies on its disk."""
@@ -227,7 +253,7 @@ class LocalStore:
 
     async def free_space(self) -> int | None:
         """See tusd_py.core.ports.Store.free_space."""
-        return await self._offload.run(self._files.free_space)
+        return await self._offload.brief(self._files.free_space)
 
     async def check(self) -> None:
         """See tusd_py.core.ports.Store.check."""

@@ -21,6 +21,8 @@ from tusd_py.core.model import Upload, UploadKind, UploadState
 from tusd_py.stores.files import (
     copy,
     move_without_replacing,
+    read_whole,
+    rename_new,
     replace_with,
     size_of,
     sync_data,
@@ -30,7 +32,7 @@ from tusd_py.stores.files import (
     write_new,
 )
 from tusd_py.stores.local_layout import RECORD, UNFINISHED, Layout
-from tusd_py.stores.records import format_record, parse_record
+from tusd_py.stores.records import ParsedRecords, format_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +56,7 @@ class LocalFiles:
     def __init__(self, root: str, durability: Durability) -> None:
         self.layout = Layout(root)
         self.durability = durability
+        self._records = ParsedRecords()
         with translated():
             os.makedirs(self.layout.incoming, exist_ok=True)
             os.makedirs(self.layout.published, exist_ok=True)
@@ -81,8 +84,8 @@ class LocalFiles:
         record = self.layout.record(upload.id)
         claim = record + UNFINISHED
         try:
-            write_new(claim, format_record(upload), sync=self._syncs(upload))
-            move_without_replacing(claim, record)
+            write_new(claim, format_record(upload), sync=self.forces(upload))
+            rename_new(claim, record)  # whoever else wants this id has to make its data first
         except BaseException:
             unlink(claim)
             unlink(data)  # ours, made a moment ago: beside another's record it would pass for its bytes
@@ -103,7 +106,7 @@ class LocalFiles:
         """Temporary file, then rename: a torn record cannot exist."""
         record = self.layout.record(upload.id)
         with translated():
-            sync = self._syncs(upload)
+            sync = self.forces(upload)
             replace_with(record, format_record(upload), unfinished=record + UNFINISHED, sync=sync)
             if sync:
                 sync_directory(self.layout.incoming)
@@ -113,15 +116,15 @@ class LocalFiles:
         with translated(), os.scandir(self.layout.incoming) as entries:
             return [e.name.removesuffix(RECORD) for e in entries if e.name.endswith(RECORD)]
 
-    def _syncs(self, upload: Upload) -> bool:
+    def forces(self, upload: Upload) -> bool:
+        """Whether the upload's record is forced to the device."""
         finishing = upload.state is not UploadState.OPEN
         return self.durability is Durability.COMMIT or (self.durability is Durability.FINISH and finishing)
 
     def read_record(self, upload_id: str) -> Upload:
         """The record, at offset 0. UploadNotFoundError only when it is certain that there is none."""
         try:
-            with open(self.layout.record(upload_id), "rb") as file:
-                upload = parse_record(file.read())
+            upload = self._records.parse(upload_id, read_whole(self.layout.record(upload_id)))
         except FileNotFoundError:
             self.check_identity()
             raise UploadNotFoundError(upload_id) from None
@@ -206,8 +209,7 @@ class LocalFiles:
     def read_mark(self, upload_id: str) -> int | None:
         """The offset beyond which nothing counts, None where everything does."""
         try:
-            with open(self.layout.mark(upload_id), "rb") as file:
-                return int(file.read())
+            return int(read_whole(self.layout.mark(upload_id)))
         except FileNotFoundError:
             return None
         except ValueError:  # a power loss: how much counts is not known any more

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from tusd_py.stores.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -15,12 +19,14 @@ T = TypeVar("T")
 
 
 class Offload:
-    """Runs blocking functions so that the event loop never waits for a disk.
+    """Runs blocking functions so that the event loop never waits long for a disk.
 
+    `pace` says whether it would have to; without it, it would.
     The pool is bounded: a hanging disk holds up the storage's own calls, not the interpreter's others.
     """
 
-    def __init__(self, threads: int, name: str) -> None:
+    def __init__(self, threads: int, name: str, pace: Pace | None = None) -> None:
+        self.pace = pace or Pace(is_remote=True)
         self.pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=name)
 
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -35,6 +41,28 @@ class Offload:
         except asyncio.CancelledError:
             await _outlast(waiting)
             raise
+
+    async def brief(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call `function` here and now while the storage is quick, else like `run`.
+
+        For what reads or writes little and forces nothing to the device.
+        """
+        if self.pace.is_quick:
+            return self._timed(function, *args, **kwargs)
+        return await self.run(self._timed, function, *args, **kwargs)
+
+    def _timed(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        begun = time.perf_counter()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            self.pace.note(time.perf_counter() - begun)
+
+    async def acquire_briefly(self, function: Callable[[], T], *, release: Callable[[T], object]) -> T:
+        """Like `brief`, for what has to be given back."""
+        if self.pace.is_quick:
+            return self._timed(function)
+        return await self.acquire(partial(self._timed, function), release=release)
 
     async def acquire(self, function: Callable[[], T], *, release: Callable[[T], object]) -> T:
         """Like `run`, for what has to be given back: nobody else would, if the caller is cancelled."""

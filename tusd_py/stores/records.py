@@ -6,6 +6,7 @@ deliveries, or of an upload that has none: both have nothing to deliver.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -96,3 +97,27 @@ def _length(value: object) -> int | None:
     if value is not None and (type(value) is not int or value < 0):
         raise TypeError(f"{value!r} is no length")
     return value
+
+
+class ParsedRecords:
+    """Records as they were parsed last: the same bytes are not parsed again. Any thread may ask.
+
+    At most `most` are kept. What is on the disk is read each time, so nothing here can be out of date.
+    """
+
+    def __init__(self, most: int = 1024) -> None:
+        self._most = most
+        self._parsed: dict[str, tuple[bytes, Upload]] = {}
+
+    def parse(self, upload_id: str, data: bytes) -> Upload:
+        """See `parse_record`."""
+        known = self._parsed.get(upload_id)
+        if known is not None and known[0] == data:
+            return known[1]
+        upload = parse_record(data)
+        self._parsed.pop(upload_id, None)
+        self._parsed[upload_id] = (data, upload)
+        if len(self._parsed) > self._most:
+            with contextlib.suppress(StopIteration, KeyError, RuntimeError):  # another thread was faster
+                del self._parsed[next(iter(self._parsed))]
+        return upload

@@ -104,7 +104,7 @@ class FormEndpoint:
         """Answer one request."""
         head = request[HEAD]
         timeout = self._options.network_timeout
-        body = RequestBody(request, idle_timeout=timeout, tally=request.app[TALLY])
+        body = RequestBody(request, idle_timeout=timeout, tally=request.app.get(TALLY))
         answer = self._answer(request, head, body)
         return await respond(request, body, answer, lambda error: refuse(error, head))
 

@@ -51,7 +51,7 @@ class UploadEndpoint:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
         head = request[HEAD]
-        body = RequestBody(request, idle_timeout=self._network_timeout, tally=request.app[TALLY])
+        body = RequestBody(request, idle_timeout=self._network_timeout, tally=request.app.get(TALLY))
 
         def refuse(error: Exception) -> web.Response:
             return write_head(self._dialect.render_error(error, head))
