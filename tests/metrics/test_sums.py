@@ -35,6 +35,7 @@ async def process(*, requests: int, connections: int, free_space: int | None) ->
     readings = Readings(
         active_uploads=1,
         received=100,
+        received_by={},
         waiting_completions=0,
         pending_deliveries=0,
         open_connections=connections,
