@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tusd_py.stores.local import LocalStore
 from tusd_py.stores.local_files import Durability, LocalFiles
-from tusd_py.stores.pace import LONG
+from tusd_py.stores.pace import LIMIT
 from tusd_py.testing.kit import content, make_upload
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ async def test_a_commit_that_was_done_stays_although_its_caller_is_cancelled(tmp
     """An offset that could be seen never goes back: what counts is not cut off when the answer is lost."""
     store, files = LocalStore(str(tmp_path)), SlowToAnswer(str(tmp_path))
     store._files = files
-    store._offload.pace.note(LONG)  # so that commits are made in threads
+    store._offload.pace.note(LIMIT)  # so that commits are made in threads
     await store.create(make_upload())
 
     async def append() -> None:

@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+TANGIBLE: Final = 0.002
+"""Seconds from which a call counts as waiting. The way to a thread and back takes a twentieth of that."""
+
+WINDOW: Final = 0.1
+LIMIT: Final = 0.02
+"""Seconds of waiting within a window that make the storage slow. One call may take as long where more
+processes want to run than there are processors, and the storage has nothing to do with it."""
+
 LONG: Final = 0.01
-"""Seconds after which a call was a long one. The way to a thread and back takes a hundredth of that."""
+"""Seconds after which a call says that a slow storage still is."""
 
 FIRST_SPAN: Final = 1.0
 LONGEST_SPAN: Final = 60.0
@@ -24,15 +32,17 @@ _MOUNTS = "/proc/self/mountinfo"
 class Pace:
     """What is to be expected of the next call, after those that were noted. Any thread may note one.
 
-    A long call makes the storage slow at once. It is quick again when none has been noted for a span,
-    which doubles each time that was too early. `is_remote`: it is slow for good, since what happens behind
-    a network can take any time. `clock` gives seconds.
+    Too much waiting within a window makes the storage slow at once. It is quick again when no long call has
+    been noted for a span, which doubles each time that was too early. `is_remote`: it is slow for good,
+    since what happens behind a network can take any time. `clock` gives seconds.
     """
 
     def __init__(self, *, is_remote: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._is_remote = is_remote
         self._is_slow = is_remote
+        self._window_ends = 0.0
+        self._waited = 0.0
         self._span = FIRST_SPAN
         self._slow_until = 0.0
 
@@ -48,14 +58,24 @@ class Pace:
 
     def note(self, seconds: float) -> None:
         """A call took so long."""
-        if seconds < LONG:
+        if seconds < TANGIBLE:
             return
         now = self._clock()
-        if not self._is_slow:
-            returned_soon = now < self._slow_until + self._span
-            self._span = min(2 * self._span, LONGEST_SPAN) if returned_soon else FIRST_SPAN
-        self._is_slow = True
+        if self._is_slow:
+            if seconds >= LONG:
+                self._slow_until = now + self._span
+            return
+        if now >= self._window_ends:
+            self._window_ends, self._waited = now + WINDOW, 0.0
+        self._waited += seconds
+        if self._waited >= LIMIT:
+            self._become_slow(now)
+
+    def _become_slow(self, now: float) -> None:
+        was_too_early = 0 < now - self._slow_until < self._span
+        self._span = min(2 * self._span, LONGEST_SPAN) if was_too_early else FIRST_SPAN
         self._slow_until = now + self._span
+        self._is_slow = True
 
 
 def is_remote(path: str, mounts: str = _MOUNTS) -> bool:
