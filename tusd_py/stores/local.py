@@ -20,6 +20,7 @@ from tusd_py.stores.local_files import Durability, LocalFiles
 from tusd_py.stores.local_layout import PUBLISHED
 from tusd_py.stores.offload import Offload
 from tusd_py.stores.pace import Pace, is_remote
+from tusd_py.stores.write_back import WriteBack
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -43,6 +44,8 @@ class LocalAppender:
         self._files = files
         self._offload = offload
         self._pace = offload.pace
+        is_forced = files.durability is not Durability.OS
+        self.write_back = WriteBack(descriptor, upload.offset, offload.pool) if is_forced else None
         self.is_pending = atomic
         """An atomic append that is not committed."""
 
@@ -75,6 +78,8 @@ class LocalAppender:
                 written = os.pwrite(self._descriptor, left, self._position)
                 self._position += written
                 left = left[written:]
+        if self.write_back is not None:
+            self.write_back.reached(self._position)
 
     async def commit(self, *, completes: bool = False) -> int:  # noqa: ARG002 - nothing is kept back
         """See tusd_py.core.ports.Appender.commit."""
@@ -169,12 +174,14 @@ class LocalStore:
             yield appender
         finally:
             # To give back what was written can take long.
-            call = self._offload.run if appender.is_pending else self._offload.brief
-            await call(self._leave, descriptor, upload, revoke=appender.is_pending)
+            call = self._offload.run if appender.is_pending or appender.write_back else self._offload.brief
+            await call(self._leave, descriptor, upload, appender)
 
-    def _leave(self, descriptor: int, upload: Upload, *, revoke: bool) -> None:
+    def _leave(self, descriptor: int, upload: Upload, appender: LocalAppender) -> None:
         try:
-            if revoke:
+            if appender.write_back:
+                appender.write_back.settle()
+            if appender.is_pending:
                 with contextlib.suppress(StoreError):  # the mark still says that nothing of it counts
                     self._files.revoke(descriptor, upload)
         finally:
