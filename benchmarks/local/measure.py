@@ -51,9 +51,9 @@ class Measurement:
     """What one run came to.
 
     `rate` is in the case's unit; `cpu` are seconds of the server for a GiB, or for 10,000 of what is
-    counted; `memory` is its peak in bytes. `client` and `others` say how much of one processor the load
-    generator took, and everybody else; `slowest` is the 99th percentile of what is counted, in
-    milliseconds.
+    counted; `memory` is its peak in bytes. `cores` says how many cores it kept busy, `client` how much of
+    one the load generator did, `others` everybody else; `slowest` is the 99th percentile of what is
+    counted, in milliseconds.
     """
 
     case: str
@@ -63,6 +63,7 @@ class Measurement:
     rate: float
     cpu: float
     memory: int
+    cores: float
     client: float
     others: float
     slowest: float
@@ -133,6 +134,7 @@ def _result(load: Load, case: Case, cpu: float, busy: float, memory: int) -> Mea
         rate=amount / load.seconds,
         cpu=cpu / amount * (1024 if case.unit is Unit.MIB else 10_000),
         memory=memory,
+        cores=cpu / load.seconds,
         client=load.cpu / load.seconds,
         others=max(0.0, busy - cpu - load.cpu) / load.seconds,
         slowest=load.slowest.get(counted, 0.0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
     from benchmarks.local.run import Findings, Plan
 
 FULL = 0.9
-"""A load generator that takes more of its processor than this is the limit itself."""
+"""What takes more than this of a core, or of all, has no more to give."""
 NOISY = 0.15
 """So much of one processor taken by others is worth a word."""
 MEDIANS = """Medians of {} rounds in turn, the spread in brackets; a ratio is the median of each round's.
-CPU is the server's, with all its processes: seconds for a GiB, or for 10,000 requests or uploads."""
+CPU is the server's, with all its processes: seconds for a GiB, or for 10,000 requests
+or uploads, and in brackets how many cores it kept busy."""
 LOOK = """ONE ROUND: a first look, which shows no spread.
-CPU is the server's, with all its processes: seconds for a GiB, or for 10,000 requests or uploads."""
+CPU is the server's, with all its processes: seconds for a GiB, or for 10,000 requests
+or uploads, and in brackets how many cores it kept busy."""
 HEADER = ("Case", "Server", "Rate", "of tusd-py", "CPU", "Peak memory", "")
 
 
@@ -55,8 +58,8 @@ def raw(findings: Findings) -> str:
     return f"[\n{rows}\n]\n"
 
 
-def remarks(found: Sequence[Measurement], base: Sequence[Measurement]) -> str:
-    """What has to be known of a row before it is believed."""
+def remarks(found: Sequence[Measurement], base: Sequence[Measurement], cores: int) -> str:
+    """What has to be known of a row before it is believed, on a machine with so many cores."""
     said = []
     if len(found) > 1 and len(base) > 1 and found[0].server != BASE:
         rates, others = (spread(each.rate for each in rows) for rows in (found, base))
@@ -64,6 +67,8 @@ def remarks(found: Sequence[Measurement], base: Sequence[Measurement]) -> str:
             said.append("no difference: the spreads overlap")
     if (client := statistics.median(each.client for each in found)) > FULL:
         said.append(f"the load generator is the limit ({client:.0%} of its core)")
+    elif statistics.median(each.cores + each.client + each.others for each in found) > FULL * cores:
+        said.append("no core was idle")
     if (others_took := statistics.median(each.others for each in found)) > NOISY:
         said.append(f"others took {others_took:.0%} of a core")
     return "; ".join(said)
@@ -110,14 +115,15 @@ def _row(
     base = findings.of(case.key, place.key, BASE)
     compared = ratio({each.round: each.rate for each in found}, {each.round: each.rate for each in base})
     cpu = digits(statistics.median(each.cpu for each in found))
+    cores = statistics.median(each.cores for each in found)
     yield (
         name,
         contestant.title,
         f"{spread(each.rate for each in found)} {case.unit}",
         f"{compared:.2f}" if compared else "-",
-        f"{cpu} s{'/GiB' if case.unit is Unit.MIB else ''}",
+        f"{cpu} s{'/GiB' if case.unit is Unit.MIB else ''} ({cores:.1f})",
         f"{max(each.memory for each in found) / 2**20:.0f} MiB",
-        "; ".join([*filter(None, [remarks(found, base)]), *said]).replace("|", "/"),
+        "; ".join([*filter(None, [remarks(found, base, os.cpu_count() or 1)]), *said]).replace("|", "/"),
     )
 
 

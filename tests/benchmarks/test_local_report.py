@@ -23,7 +23,9 @@ PLAN = Plan(
 )
 
 
-def measured(server: str, *rates: float, client: float = 0.5, others: float = 0.0) -> list[Measurement]:
+def measured(
+    server: str, *rates: float, client: float = 0.5, others: float = 0.0, cores: float = 1.0
+) -> list[Measurement]:
     """One measurement for each rate."""
     fixed = Measurement(
         case="one",
@@ -33,6 +35,7 @@ def measured(server: str, *rates: float, client: float = 0.5, others: float = 0.
         rate=0,
         cpu=0.5,
         memory=50 * 2**20,
+        cores=cores,
         client=client,
         others=others,
         slowest=1.0,
@@ -56,7 +59,7 @@ def test_a_row_has_the_median_the_spread_and_the_ratio() -> None:
     text = report(PLAN, found(measured("tusd-py", 100, 110, 90), measured("csink", 200, 220, 180)), "a.svg")
 
     assert (
-        "| 1 file of 1 GiB, tmpfs | tusd-py | 100 [90.0..110] MiB/s | 1.00 | 0.50 s/GiB | 50 MiB |  |"
+        "| 1 file of 1 GiB, tmpfs | tusd-py | 100 [90.0..110] MiB/s | 1.00 | 0.50 s/GiB (1.0) | 50 MiB |  |"
         in text
     )
     assert "| C receiver | 200 [180..220] MiB/s | 2.00 |" in text
@@ -76,23 +79,33 @@ def test_a_difference_within_the_spread_is_called_none() -> None:
     """And one beyond it is not remarked on; nor is anything when there is one round."""
     base = measured("tusd-py", 100, 110, 90)
 
-    assert remarks(measured("tusd", 95, 105, 85), base) == "no difference: the spreads overlap"
-    assert remarks(measured("tusd", 50, 60, 40), base) == ""
-    assert remarks(measured("tusd", 100), base[:1]) == ""
+    assert remarks(measured("tusd", 95, 105, 85), base, 2) == "no difference: the spreads overlap"
+    assert remarks(measured("tusd", 50, 60, 40), base, 2) == ""
+    assert remarks(measured("tusd", 100), base[:1], 2) == ""
 
 
 def test_the_load_generator_says_when_it_is_the_limit() -> None:
     """A server that it cannot keep busy could be faster still."""
     found = measured("csink", 900, 901, client=0.97)
 
-    assert remarks(found, measured("tusd-py", 1, 2)) == "the load generator is the limit (97% of its core)"
+    assert (
+        remarks(found, measured("tusd-py", 1, 2), 2) == "the load generator is the limit (97% of its core)"
+    )
+
+
+def test_a_full_machine_is_told() -> None:
+    """A server that takes more than one core is then slowed by the load generator, and slows it."""
+    full, idle = measured("tusd", 900, cores=1.5, client=0.4), measured("tusd", 900, cores=1.0, client=0.4)
+
+    assert remarks(full, full, 2) == "no core was idle"
+    assert remarks(idle, idle, 2) == remarks(full, full, 4) == ""
 
 
 def test_what_others_took_is_told() -> None:
     """A machine with something else to do measures that, too."""
     found = measured("tusd-py", 900, 901, others=0.4)
 
-    assert remarks(found, found) == "others took 40% of a core"
+    assert remarks(found, found, 4) == "others took 40% of a core"
 
 
 def test_the_plot_has_a_bar_for_every_row() -> None:
