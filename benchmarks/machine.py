@@ -58,6 +58,12 @@ def process_tree(pid: int) -> list[int]:
     return found
 
 
+def is_running(pid: int) -> bool:
+    """There is such a process, and it does not only wait for somebody to notice its end."""
+    fields = _stat(pid)
+    return bool(fields) and fields[0] not in {"Z", "X"}
+
+
 def cpu_seconds(pid: int) -> float:
     """User and system time of a process, of all that come of it and of those that it has waited for."""
     stats = (_stat(each) for each in process_tree(pid))

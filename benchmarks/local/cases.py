@@ -45,10 +45,10 @@ class Case:
 
     @property
     def room(self) -> int:
-        """Bytes that it needs at most, with the records of small files."""
+        """Bytes that it needs at most, with the records of small files and what slow ones bring."""
         if self.unit is Unit.HEADS:
             return self.connections * self.size
-        return self.uploads * max(self.size, 16 * KIB)
+        return self.uploads * max(self.size, 16 * KIB) + self.slow * 128 * KIB
 
 
 CASES: tuple[Case, ...] = (

@@ -68,7 +68,8 @@ def our_server(*flags: str) -> Program:
     for flag in flags:
         if flag.startswith("--") and not re.search(rf"^\s+{flag}\b", known, re.MULTILINE):
             raise Missing(f"this version has no {flag}")
-    fixed = ["--host", "127.0.0.1", "--max-local-file-size", "0", *flags]
+    limits = ["--max-local-file-size", "0", "--min-free-space", "1MiB"]  # a small tmpfs has no more
+    fixed = ["--host", "127.0.0.1", *limits, *flags]
 
     def command(port: int, folder: Path) -> Sequence[str | Path]:
         place = ["--port", str(port), "--upload-dir", str(folder)]

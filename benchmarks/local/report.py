@@ -107,7 +107,7 @@ def _row(
 ) -> Iterator[tuple[str, ...]]:
     found = findings.of(case.key, place.key, contestant.key)
     failed = findings.failures.get((case.key, place.key, contestant.key), [])
-    said = [f"failed ({len(failed)} of the rounds): {failed[-1]}"] if failed else []
+    said = [f"failed {'once' if len(failed) == 1 else 'again and again'}: {failed[-1]}"] if failed else []
     if not found:
         if failed:
             yield (name, contestant.title, "-", "-", "-", "-", said[0].replace("|", "/"))

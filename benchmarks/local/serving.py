@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from benchmarks.machine import process_tree
+from benchmarks.machine import is_running, process_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from benchmarks.local.programs import Program
 
 START_SECONDS = 30.0
+END_SECONDS = 10.0
 BAD_DIGEST = "sha256 " + "A" * 43 + "="
 
 
@@ -107,6 +108,7 @@ def free_port() -> int:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill it and all that came of it, and wait until the last of them writes no more."""
     tree = process_tree(process.pid)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -114,3 +116,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     process.wait()
+    give_up = time.monotonic() + END_SECONDS
+    while any(is_running(pid) for pid in tree) and time.monotonic() < give_up:
+        time.sleep(0.01)

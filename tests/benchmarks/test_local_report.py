@@ -70,7 +70,7 @@ def test_a_failure_and_what_is_not_installed_say_why() -> None:
     """A bar in a message does not break the table."""
     text = report(PLAN, found(measured("tusd-py", 100)), "a.svg")
 
-    assert "failed (1 of the rounds): it ended / with exit status 1" in text
+    assert "failed once: it ended / with exit status 1" in text
     assert "- nginx, PUT: not installed: there is no nginx here" in text
     assert "ONE ROUND" in text
 

@@ -22,7 +22,7 @@ from benchmarks.local.measure import Place
 from benchmarks.local.programs import FLAGS, Program, c_receiver, tusload
 from benchmarks.local.run import Findings, Plan, fill, provide
 from benchmarks.local.serving import ServerError, serving
-from benchmarks.machine import process_tree
+from benchmarks.machine import is_running, process_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,7 +116,7 @@ def test_nothing_of_a_server_is_left_when_its_run_is_interrupted(tmp_path: Path)
         interrupted()
 
     assert len(tree) == 2
-    assert [pid for pid in tree if is_alive(pid)] == []
+    assert [pid for pid in tree if is_running(pid)] == []
 
 
 def test_a_server_that_does_not_start_says_so(tmp_path: Path) -> None:
@@ -167,11 +167,3 @@ def hasty_server() -> Iterator[int]:
         yield server.server_port
         server.shutdown()
         thread.join()
-
-
-def is_alive(pid: int) -> bool:
-    """There is such a process, and it is not only waiting to be noticed."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
