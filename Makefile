@@ -21,7 +21,6 @@ HOOK_INSTALLED := $(HOOK)/node_modules/.package-lock.json
 # tus-js-client for the server's page: never committed, pinned in tusd_py/web/page.py.
 UI_LIBRARY := tusd_py/web/ui/vendor/tus.min.js
 CHROMIUM ?= chromium
-BENCH := benchmarks/local
 BENCH_S3 := benchmarks/s3
 # How many test processes run at once.
 WORKERS ?= 2
@@ -102,7 +101,8 @@ freeze: $(INSTALLED) $(SEAWEEDFS) ## Write the versions in .venv into constraint
 
 .PHONY: clean
 clean: ## Remove what can be made again; uploads in storage/ stay
-	rm -rf $(VENV) $(CLIENTS)/node_modules $(HOOK)/node_modules $(BENCH_S3)/node_modules $(BENCH)/node/node_modules benchmarks/.cache $(dir $(UI_LIBRARY))
+	rm -rf $(VENV) $(CLIENTS)/node_modules $(HOOK)/node_modules $(dir $(UI_LIBRARY))
+	rm -rf $(BENCH_S3)/node_modules benchmarks/local/node/node_modules benchmarks/.cache
 	rm -rf build dist htmlcov .coverage *.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find tusd_py tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,8 @@ from benchmarks.local.run import Findings, Plan, fill, provide, steps
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from benchmarks.local.load import Generator
+
 RESULTS = Path(__file__).parents[1] / "results"
 LOOKS = programs.CACHE / "results"
 """Where what is not a whole run goes."""
@@ -52,18 +55,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     plan = _plan(options)
     findings, finished = Findings(), False
     try:
-        ready = provide(plan, findings, lambda text: console.print(text, markup=False, highlight=False))
-        with _progress(console) as progress:
-            task = progress.add_task("", total=len(list(steps(plan, ready))))
-            say = progress.console.print
-            for _ in fill(
-                findings, plan, ready, generator, lambda text: say(text, markup=False, highlight=False)
-            ):
-                progress.advance(task)
+        _measure(console, plan, findings, generator)
         finished = True
     except KeyboardInterrupt:
         console.print("Interrupted: this is what there is so far.")
     return _tell(console, plan, findings, options, finished=finished)
+
+
+def _measure(console: Console, plan: Plan, findings: Findings, generator: Generator) -> None:
+    say = partial(console.print, markup=False, highlight=False)
+    with console.status("Finding or building what is compared: minutes, the first time"):
+        ready = provide(plan, findings, say)
+    count = len(list(steps(plan, ready)))
+    with _progress(console) as progress:
+        for _ in progress.track(fill(findings, plan, ready, generator, say), total=count):
+            pass
 
 
 def _tell(

@@ -129,7 +129,8 @@ def rustus() -> Program:
     found = shutil.which("rustus")
     program = Path(found) if found else CACHE / "cargo" / "bin" / "rustus"
     if not program.exists():
-        _run(_find("cargo"), "install", "--quiet", "--locked", "--root", CACHE / "cargo", "rustus")
+        options = ["--quiet", "--locked", "--features", "hashers", "--root", str(CACHE / "cargo")]
+        _run(_find("cargo"), "install", *options, "rustus")
 
     def command(port: int, folder: Path) -> Sequence[str | Path]:
         places = ["--data-dir", str(folder / "data"), "--info-dir", str(folder / "info")]

@@ -99,25 +99,24 @@ def _rows(plan: Plan, findings: Findings) -> Iterator[tuple[str, ...]]:
             name = f"{title(sized)}, {place.key}"
             for contestant in plan.contestants:
                 if contestant.takes(case, place.key):
-                    yield from _row(name, sized, place, contestant, findings)
+                    for row in _row(sized, place, contestant, findings):
+                        yield (name, *row)
+                        name = ""  # once is enough
 
 
-def _row(
-    name: str, case: Case, place: Place, contestant: Contestant, findings: Findings
-) -> Iterator[tuple[str, ...]]:
+def _row(case: Case, place: Place, contestant: Contestant, findings: Findings) -> Iterator[tuple[str, ...]]:
     found = findings.of(case.key, place.key, contestant.key)
     failed = findings.failures.get((case.key, place.key, contestant.key), [])
     said = [f"failed {'once' if len(failed) == 1 else 'again and again'}: {failed[-1]}"] if failed else []
     if not found:
         if failed:
-            yield (name, contestant.title, "-", "-", "-", "-", said[0].replace("|", "/"))
+            yield (contestant.title, "-", "-", "-", "-", said[0].replace("|", "/"))
         return
     base = findings.of(case.key, place.key, BASE)
     compared = ratio({each.round: each.rate for each in found}, {each.round: each.rate for each in base})
     cpu = digits(statistics.median(each.cpu for each in found))
     cores = statistics.median(each.cores for each in found)
     yield (
-        name,
         contestant.title,
         f"{spread(each.rate for each in found)} {case.unit}",
         f"{compared:.2f}" if compared else "-",
