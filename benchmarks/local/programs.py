@@ -198,5 +198,6 @@ def _run(command: str | Path, *arguments: str | Path, environment: Mapping[str, 
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Missing(f"`{name}` failed: {error}") from error
     if done.returncode:
-        raise Missing(f"`{name}` failed: {done.stdout.strip()[-200:]}")
+        said = done.stdout.strip()[-200:] or f"exit status {done.returncode}"
+        raise Missing(f"`{name}` failed: {said}")
     return done.stdout
