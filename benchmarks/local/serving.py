@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from benchmarks.machine import is_running, process_tree
+from benchmarks.machine import cpu_seconds, is_running, process_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 START_SECONDS = 30.0
 END_SECONDS = 10.0
+IDLE_SECONDS = 5.0
 BAD_DIGEST = "sha256 " + "A" * 43 + "="
 
 
@@ -52,6 +53,13 @@ class Running:
             time.sleep(0.02)
         raise ServerError(f"no answer {START_SECONDS:.0f} s after its start")
 
+    def wait_until_idle(self) -> None:
+        """Until all its processes have started: for a moment none works, or one always does."""
+        give_up, before = time.monotonic() + IDLE_SECONDS, -1.0
+        while (busy := cpu_seconds(self.pid)) > before and time.monotonic() < give_up:
+            before = busy
+            time.sleep(0.1)
+
     def ask(
         self, method: str, path: str, fields: dict[str, str] | None = None, body: bytes | None = None
     ) -> http.client.HTTPResponse:
@@ -80,7 +88,7 @@ class Running:
 
 @contextmanager
 def serving(program: Program, folder: Path) -> Iterator[Running]:
-    """The server, answering, with its files in `folder`; nothing of it is left afterwards."""
+    """The server, ready, with its files in `folder`; nothing of it is left afterwards."""
     port = free_port()
     process = subprocess.Popen(
         program.command(port, folder),
@@ -94,6 +102,7 @@ def serving(program: Program, folder: Path) -> Iterator[Running]:
     try:
         running = Running(process, port)
         running.wait_for_answer()
+        running.wait_until_idle()
         yield running
     finally:
         _end(process)
