@@ -23,7 +23,7 @@ from tusd_py.engine.streams import Passage
 from tusd_py.engine.uploads import UploadEngine
 from tusd_py.journal import log_event, log_sweep
 from tusd_py.locks.memory import MemoryLocker
-from tusd_py.metrics.exposition import CONTENT_TYPE
+from tusd_py.metrics.exposition import CONTENT_TYPE, Taken, render
 from tusd_py.metrics.free_space import FreeSpace
 from tusd_py.metrics.locker import MeasuredLocker
 from tusd_py.metrics.prometheus import PrometheusMetrics, Readings
@@ -42,13 +42,20 @@ from tusd_py.web.metrics import Monitoring
 from tusd_py.web.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from tusd_py.core.events import Event
     from tusd_py.core.ports import EventSink, Hook, LiveProcessor, Locker, Processor
+    from tusd_py.metrics.sums import Snapshot
+    from tusd_py.workers.worker import Colleagues
+
+    Sample = Callable[[int | None], Awaitable[Snapshot]]
 
 ENGINE = web.AppKey("tusd_py.engine", UploadEngine)
 """Where the application keeps its engine."""
+
+SAMPLE: web.AppKey[Sample | None] = web.AppKey("tusd_py.sample")
+"""Where it keeps what tells its metrics, given the number of open connections; None without metrics."""
 
 GRACE = 0.8
 """How much of the shutdown timeout running processors have; the rest is for putting that on record."""
@@ -67,20 +74,22 @@ def create_app(
     processors: Mapping[str, Callable[..., Any]] | None = None,
     live_processor: LiveProcessor | None = None,
     trailers: bool = False,
+    colleagues: Colleagues | None = None,
 ) -> web.Application:
     """The server as an aiohttp application, for `tusd-py serve` and for embedding.
 
     `processors` are added to those of the settings; their names are on record until they are done, so
     they have to stay the same. `live_processor` takes the place of that of the settings. `trailers`: it
     will be run by tusd_py.web.connection.Runner, so that checksums may come as trailers, which aiohttp's
-    own runner drops. Makes the storage folders. Raises SettingsError when they, or a processor, cannot be
-    used.
+    own runner drops. `colleagues` are the other processes that serve the storage, under the same
+    supervisor. Makes the storage folders. Raises SettingsError when they, or a processor, cannot be used.
     """
     settings = settings or Settings()
     metrics = PrometheusMetrics(_now) if settings.expose_metrics else None
     called = load_processors(settings, processors or {})
-    engine = make_engine(settings, hooks=hooks, processors=called, metrics=metrics)
+    engine = make_engine(settings, hooks=hooks, processors=called, metrics=metrics, colleagues=colleagues)
     free_space, tally = FreeSpace(engine.store), Tally()
+    sample = _sampling(engine, metrics, free_space, tally) if metrics else None
     dialect = _dialect(settings, trailers=trailers)
     app = make_application(
         engine,
@@ -89,14 +98,14 @@ def create_app(
         network_timeout=settings.network_timeout,
         behind_proxy=settings.behind_proxy,
         forms=_forms(settings, engine, dialect.urls),
-        monitoring=_monitoring(settings, engine, metrics, free_space, tally) if metrics else None,
+        monitoring=_monitoring(settings, metrics, sample, colleagues) if metrics and sample else None,
         ui=settings.ui,
         live=_live(settings, engine, dialect, live_processor),
         media=_media_sources(settings),
         tally=tally,
     )
     app[PORTABLE] = settings.receive == "portable"
-    app[ENGINE], app[_SETTINGS] = engine, settings
+    app[ENGINE], app[SAMPLE], app[_SETTINGS] = engine, sample, settings
     app[_METRICS], app[_FREE_SPACE] = metrics, free_space
     app.cleanup_ctx.append(_life_of_the_engine)
     return app
@@ -160,13 +169,14 @@ def make_engine(
     hooks: Sequence[Hook] = (),
     processors: Mapping[str, Processor] | None = None,
     metrics: PrometheusMetrics | None = None,
+    colleagues: Colleagues | None = None,
 ) -> UploadEngine:
     """The engine on the configured storage; `metrics` hears of what it does.
 
     Without `processors` it calls none, and puts on record that those of the settings are to be called.
     Raises SettingsError when the storage cannot be used.
     """
-    locker: Locker = MemoryLocker()
+    locker: Locker = colleagues.locker if colleagues else MemoryLocker()
     return UploadEngine(
         store=make_store(settings, observe=_storage_observer(metrics) if metrics else None),
         locker=MeasuredLocker(locker, metrics.measure) if metrics else locker,
@@ -189,6 +199,7 @@ def make_engine(
             lock_timeout=settings.acquire_lock_timeout, holder_silence=settings.holder_silence
         ),
         processing=_processing(settings, processors or {}),
+        tell_partial=colleagues.tell_partial if colleagues else None,
     )
 
 
@@ -243,14 +254,10 @@ def _storage_observer(metrics: PrometheusMetrics) -> Callable[[str, float], None
     return observe
 
 
-def _monitoring(
-    settings: Settings,
-    engine: UploadEngine,
-    metrics: PrometheusMetrics,
-    free_space: FreeSpace,
-    tally: Tally,
-) -> Monitoring:
-    async def show(open_connections: int | None) -> bytes:
+def _sampling(
+    engine: UploadEngine, metrics: PrometheusMetrics, free_space: FreeSpace, tally: Tally
+) -> Sample:
+    async def sample(open_connections: int | None) -> Snapshot:
         free = await free_space()
         activity = engine.activity
         readings = Readings(
@@ -263,7 +270,17 @@ def _monitoring(
             free_space=free,
             storage_is_quick=getattr(engine.store, "is_quick", None),
         )
-        return await metrics.expose(readings)
+        return await metrics.take(readings)
+
+    return sample
+
+
+def _monitoring(
+    settings: Settings, metrics: PrometheusMetrics, sample: Sample, colleagues: Colleagues | None
+) -> Monitoring:
+    async def show(open_connections: int | None) -> bytes:
+        told = await (colleagues.sum_up() if colleagues else sample(open_connections))
+        return await asyncio.to_thread(render, Taken(told))
 
     return Monitoring(
         path=settings.metrics_path, meter=metrics.measure, show=show, content_type=CONTENT_TYPE

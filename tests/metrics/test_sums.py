@@ -13,7 +13,7 @@ from tusd_py.core.measurements import LockTaken, RequestAnswered
 from tusd_py.core.model import Upload
 from tusd_py.metrics.exposition import Taken, render
 from tusd_py.metrics.prometheus import PrometheusMetrics, Readings
-from tusd_py.metrics.sums import Snapshot, Tally, combine, counter, gauge, pack, unpack
+from tusd_py.metrics.sums import Snapshot, Sums, combine, counter, gauge, pack, unpack
 from tusd_py.testing import ManualClock
 
 BEGUN = datetime(2026, 11, 5, 12, tzinfo=UTC)
@@ -85,13 +85,13 @@ async def test_a_number_that_one_process_does_not_know_is_that_of_the_others() -
 
 async def test_what_an_ended_process_has_counted_stays(two: tuple[Snapshot, Snapshot]) -> None:
     """Counters and histograms outlive it, gauges do not; a successor begins at 0 beside them."""
-    tally = Tally()
-    tally.note(1, two[0])
-    tally.note(2, two[1])
-    tally.leave(1)
-    tally.note(3, await process(requests=0, connections=1, free_space=None))
+    sums = Sums()
+    sums.note(1, two[0])
+    sums.note(2, two[1])
+    sums.leave(1)
+    sums.note(3, await process(requests=0, connections=1, free_space=None))
 
-    total = shown(tally.total())
+    total = shown(sums.total())
 
     assert total.values['tusd_requests_total{method="HEAD"}'] == 7
     assert total.values["tusd_lock_wait_seconds_count"] == 7
@@ -102,11 +102,11 @@ async def test_what_an_ended_process_has_counted_stays(two: tuple[Snapshot, Snap
 
 async def test_a_silent_process_counts_with_what_it_last_said(two: tuple[Snapshot, Snapshot]) -> None:
     """Without it the counters would go back; what it is at now nobody knows."""
-    tally = Tally()
-    tally.note(1, two[0])
-    tally.note(2, two[1])
+    sums = Sums()
+    sums.note(1, two[0])
+    sums.note(2, two[1])
 
-    total = shown(tally.total(silent={2}))
+    total = shown(sums.total(silent={2}))
 
     assert total.values['tusd_requests_total{method="HEAD"}'] == 7
     assert total.values["tusd_connections_open"] == 3
@@ -122,7 +122,7 @@ def test_adding_up_changes_no_part_of_the_sum() -> None:
 
 def test_who_left_without_a_word_leaves_nothing() -> None:
     """A process that is killed before it has told anything was never there."""
-    tally = Tally()
-    tally.leave(1)
+    sums = Sums()
+    sums.leave(1)
 
-    assert tally.total() == {}
+    assert sums.total() == {}

@@ -8,13 +8,17 @@ import sys
 import structlog
 
 
-def configure(log_format: str, level: str) -> None:
-    """Set the whole process's log up. `log_format` is auto, text or json; `level` a name of logging's."""
+def configure(log_format: str, level: str, worker: int | None = None) -> None:
+    """Set the whole process's log up. `log_format` is auto, text or json; `level` a name of logging's.
+
+    Lines of a `worker` carry its number.
+    """
     text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        *([] if worker is None else [_signing(worker)]),
     ]
     last = _text_lines() if text else _json_lines()
     threshold = logging.getLevelName(level.upper())
@@ -25,6 +29,16 @@ def configure(log_format: str, level: str) -> None:
         cache_logger_on_first_use=True,
     )
     _route_standard_logging(shared, last, threshold)
+
+
+def _signing(worker: int) -> structlog.typing.Processor:
+    def sign(
+        _logger: object, _method: str, event: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
+        event["worker"] = worker
+        return event
+
+    return sign
 
 
 def _text_lines() -> list[structlog.typing.Processor]:

@@ -14,6 +14,7 @@ suffix are called on the way (exposition.Families.counter)."""
 
 _COMBINED: Final[dict[str, Callable[[float, float], float]]] = {
     "tusd_storage_free_bytes": min,
+    "tusd_storage_quick": min,
     "process_start_time_seconds": min,
     "process_max_fds": min,
     "python_info": max,
@@ -37,7 +38,7 @@ Snapshot: TypeAlias = dict[str, Family]
 """Families by their names: what one process, or all of them, have to tell at a moment."""
 
 
-class Tally:
+class Sums:
     """The sum over processes that come and go, each known by a number of its own."""
 
     def __init__(self) -> None:
