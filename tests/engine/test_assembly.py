@@ -239,7 +239,7 @@ async def test_a_chunk_that_begins_before_finalize_and_is_stored_behind_it_is_go
     async with asyncio.TaskGroup() as group, scene.engine.hold(gate):
         late = group.create_task(refused(caller, ScriptedBody([b"other"])))
         await settle()
-        assert len(scene.locker._queues[gate]) == 2
+        assert len(scene.locker._holders[gate].line or ()) == 1
         await caller.finalize()
 
     assert late.result() is UploadExistsError

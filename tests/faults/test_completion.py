@@ -319,10 +319,10 @@ def test_clients_that_ask_while_an_upload_is_being_finished_all_get_their_answer
         url = create(server_url, FILE.size)
         requests = [stack.enter_context(Exchange.patch(url, 0, FILE.size))]
         requests[0].send(FILE.data)
-        queues = app[ENGINE].locker._locker._queues  # type: ignore[attr-defined]
-        wait_until(lambda: upload_id(url) in queues)
+        holders = app[ENGINE].locker._locker._holders  # type: ignore[attr-defined]
+        wait_until(lambda: upload_id(url) in holders)
         requests += [stack.enter_context(Exchange.patch(url, FILE.size, 0)) for _ in range(5)]
-        wait_until(lambda: len(queues[upload_id(url)]) == 6)
+        wait_until(lambda: len(holders[upload_id(url)].line or ()) == 5)
         loop.run(hook.go_on())
         answers = [request.answer() for request in requests]
 

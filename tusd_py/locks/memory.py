@@ -2,101 +2,92 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from tusd_py.core.errors import UploadLockedError
+from tusd_py.locks.claims import Claim
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections import deque
+    from collections.abc import Callable
+    from types import TracebackType
 
-
-class _Claim:
-    """One request's place in the queue of an upload; the first in the queue is the holder."""
-
-    __slots__ = ("_loop", "_touched_at", "entered", "on_takeover", "silence")
-
-    def __init__(self, on_takeover: Callable[[], None] | None, silence: float | None) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._touched_at = self._loop.time()
-        self.entered: asyncio.Future[None] = self._loop.create_future()
-        self.on_takeover = on_takeover
-        self.silence = silence
-
-    def touch(self) -> None:
-        self._touched_at = self._loop.time()
-
-    def admit(self) -> None:
-        self.touch()
-        if not self.entered.done():
-            self.entered.set_result(None)
-
-    def ask_to_leave(self) -> None:
-        if self.on_takeover is not None:
-            self.on_takeover()
-
-    def is_silent_for(self, seconds: float) -> bool:
-        return self._loop.time() - self._touched_at >= seconds
+    from tusd_py.locks.claims import Waiting
 
 
 class MemoryLocker:
-    """See tusd_py.core.ports.Locker. `len()` is the number of uploads held or waited for."""
+    """See tusd_py.core.ports.Locker. `len()` is the number of uploads held."""
 
     def __init__(self) -> None:
-        self._queues: dict[str, deque[_Claim]] = {}
+        self._holders: dict[str, _Claim] = {}
 
     def __len__(self) -> int:
-        return len(self._queues)
+        return len(self._holders)
 
-    @asynccontextmanager
-    async def hold(
+    def hold(
         self,
         upload_id: str,
         *,
         timeout: float,
         on_takeover: Callable[[], None] | None = None,
         silence: float | None = None,
-    ) -> AsyncIterator[_Claim]:
+    ) -> _Claim:
         """See tusd_py.core.ports.Locker.hold."""
-        claim = _Claim(on_takeover, silence)
-        queue = self._queues.setdefault(upload_id, deque())
-        queue.append(claim)
-        try:
-            if queue[0] is not claim:
-                await self._wait_in_line(upload_id, queue, claim, timeout)
-            yield claim
-        finally:
-            self._leave(upload_id, queue, claim)
+        return _Claim(self._holders, upload_id, timeout, on_takeover, silence)
 
-    async def _wait_in_line(
-        self, upload_id: str, queue: deque[_Claim], claim: _Claim, timeout: float
+
+class _Claim(Claim):
+    """What `hold` gives: to be entered once. It costs no future and no queue where nobody waits."""
+
+    __slots__ = ("_holders",)
+
+    def __init__(
+        self,
+        holders: dict[str, _Claim],
+        upload_id: str,
+        timeout: float,
+        on_takeover: Callable[[], None] | None,
+        silence: float | None,
     ) -> None:
-        holder = queue[0]
-        if claim.silence is not None and not holder.is_silent_for(claim.silence):
-            raise UploadLockedError(upload_id)
-        holder.ask_to_leave()
+        super().__init__(upload_id, timeout, on_takeover, silence)
+        self._holders = holders
+
+    async def __aenter__(self) -> Self:
+        holder = self._holders.setdefault(self.upload_id, self)
+        if holder is self:
+            self.touch()
+        else:
+            await self._wait_behind(holder)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._leave()
+
+    def take_over(self, line: deque[Waiting]) -> None:
+        """See Waiting.take_over."""
+        self._holders[self.upload_id] = self
+        self.admit(line)
+
+    async def _wait_behind(self, holder: _Claim) -> None:
+        if not holder.line_up(self):
+            raise UploadLockedError(self.upload_id)
         try:
-            async with asyncio.timeout(timeout):
-                await claim.entered
-        except TimeoutError:
-            raise UploadLockedError(upload_id) from None
+            await self.answer()
+        except BaseException:
+            self._give_up()
+            raise
 
-    def _leave(self, upload_id: str, queue: deque[_Claim], claim: _Claim) -> None:
-        was_holder = queue[0] is claim
-        queue.remove(claim)
-        if not queue:
-            del self._queues[upload_id]
-        elif was_holder:
-            self._hand_over(upload_id, queue)
+    def _give_up(self) -> None:
+        holder = self._holders.get(self.upload_id)
+        if holder is self:  # cancelled in the very moment in which its turn came
+            self._leave()
+        elif holder is not None:
+            holder.drop(self)
 
-    @staticmethod
-    def _hand_over(upload_id: str, queue: deque[_Claim]) -> None:
-        queue[0].admit()
-        for waiting in list(queue)[1:]:
-            if waiting.silence is None:
-                queue[0].ask_to_leave()
-            elif not waiting.entered.done():  # it does not disturb one who has just begun
-                waiting.entered.set_exception(UploadLockedError(upload_id))
-                waiting.entered.exception()  # not a loss if the waiter is cancelled before it hears
+    def _leave(self) -> None:
+        if self.line:
+            self.line.popleft().take_over(self.line)
+        else:
+            del self._holders[self.upload_id]

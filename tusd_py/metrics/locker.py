@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tusd_py.core.errors import UploadLockedError
 from tusd_py.core.measurements import LockRefused, LockTaken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
+    from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
     from tusd_py.core.ports import Lock, Locker, Meter
@@ -43,7 +43,7 @@ class MeasuredLocker:
         return _Measured(holding, self._meter, needs_it=silence is None)
 
 
-class _Measured(AbstractAsyncContextManager["Lock"]):
+class _Measured:
     __slots__ = ("_holding", "_meter", "_needs_it")
 
     def __init__(self, holding: AbstractAsyncContextManager[Lock], meter: Meter, *, needs_it: bool) -> None:
@@ -62,10 +62,10 @@ class _Measured(AbstractAsyncContextManager["Lock"]):
         self._meter(LockTaken(seconds=time.monotonic() - begun))
         return lock
 
-    async def __aexit__(
+    def __aexit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
-    ) -> bool | None:
-        return await self._holding.__aexit__(kind, error, traceback)
+    ) -> Coroutine[Any, Any, bool | None]:
+        return self._holding.__aexit__(kind, error, traceback)
