@@ -85,6 +85,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
         "metrics_path": "/metrics",
         "log_format": "auto",
         "log_level": "info",
+        "workers": 1,
         "loop": "auto",
         "receive": "auto",
     }
@@ -197,6 +198,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "metrics_path": ("internal/stats/", "/internal/stats"),
     "log_format": ("json", "json"),
     "log_level": ("warning", "warning"),
+    "workers": ("4", 4),
     "loop": ("asyncio", "asyncio"),
     "receive": ("portable", "portable"),
 }

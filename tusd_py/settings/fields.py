@@ -329,6 +329,9 @@ class Settings(BaseSettings):
         "auto", "text is for people, json for programs; auto is text on a terminal and json elsewhere."
     )
     log_level: LogLevel = _running("info", "Least severe message to log.")
+    workers: Count = _running(
+        1, "How many processes serve. Of several, one that dies is replaced; SIGHUP renews all, one by one."
+    )
     loop: Loop = _running(
         "auto", "Event loop. auto is uvloop where it is installed, and asyncio elsewhere."
     )
