@@ -159,8 +159,8 @@ class Bypass(asyncio.BufferedProtocol):
         return self._drain is not None and self._drain.is_storing
 
     def release(self) -> None:
-        """What came before is stored: go on."""
-        if self._state is not _State.HOLDING:
+        """What was handed out is stored: go on. Without effect while something is held."""
+        if self._state is not _State.HOLDING or self.held:
             return
         self._state = _State.RECEIVING
         if not self.left:

@@ -41,9 +41,14 @@ class Scripted:
 
     def __init__(self) -> None:
         self.content = bytearray()
-        self.is_quick = True
+        self.quickness: Callable[[], bool] = lambda: True
         self.before: Callable[[], None] = lambda: None
         self.threads: set[str] = set()
+
+    @property
+    def is_quick(self) -> bool:
+        """It may change at any time."""
+        return self.quickness()
 
     def __call__(self, data: memoryview) -> None:
         self.threads.add("loop" if threading.current_thread() is threading.main_thread() else "thread")
@@ -156,7 +161,7 @@ async def test_whatever_comes_however_is_stored_once_and_in_order(scene: Scene, 
     request is read where it begins."""
     chance = random.Random(seed)
     content = content_of(chance.choice([1, 100, SMALL - 1, SMALL, SMALL + 1, 30_000, 700_000]), seed)
-    scene.writer.before = lambda: setattr(scene.writer, "is_quick", chance.random() < 0.7)
+    scene.writer.quickness = lambda: chance.random() < 0.7
     sent = head_of(content) + content + NEXT
 
     while sent:
@@ -178,7 +183,7 @@ async def test_a_connection_that_ends_anywhere_costs_nothing_that_came(scene: Sc
     chance = random.Random(seed)
     content = content_of(200_000, seed)
     count = chance.randrange(len(content))
-    scene.writer.before = lambda: setattr(scene.writer, "is_quick", chance.random() < 0.7)
+    scene.writer.quickness = lambda: chance.random() < 0.7
 
     await scene.send(head_of(content))
     for start in range(0, count, 20_000):
@@ -212,7 +217,7 @@ async def test_after_a_cut_nothing_is_written_and_the_connection_stays_in_step(
     scene: Scene, why: BodyEnd, is_quick: bool
 ) -> None:
     """The rest of the body is thrown away, and the next request is answered."""
-    scene.writer.is_quick = is_quick
+    scene.writer.quickness = lambda: is_quick
     content = content_of(2_000_000)
     scene.after_piece = lambda body: body.cut(why)
 
@@ -231,7 +236,7 @@ async def test_after_a_cut_nothing_is_written_and_the_connection_stays_in_step(
 @pytest.mark.parametrize("is_quick", [True, False])
 async def test_a_cut_while_nothing_comes_ends_the_waiting(scene: Scene, is_quick: bool) -> None:
     """A newcomer does not wait for a client that is silent."""
-    scene.writer.is_quick = is_quick
+    scene.writer.quickness = lambda: is_quick
     content = content_of(50_000)
     await scene.send(head_of(content) + content[:20_000])
     await until(lambda: scene.writer.content == content[:20_000])
