@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 Handle: TypeAlias = "Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]"
 
-_BODY = bytes(range(256)) * (BUFFER // 256 + 7)
-"""Not a multiple of the buffer: the last piece is a short one."""
+_BODY = bytes(range(256)) * (4 * BUFFER // 256 + 7)
+"""More than aiohttp reads ahead, and not a multiple of the buffer: the last piece is a short one."""
 
 _PATIENCE = 5.0
+_GOODBYE = 0.1  # seconds; aiohttp takes 0 for no limit
 
 
 class _Memory:
@@ -41,11 +42,14 @@ async def find_fault(make_server: Callable[[Handle], web.Server]) -> str | None:
     A request with a body and, right behind it, another one go to a connection of `make_server` through a
     pair of sockets: the body must come whole and past the parser, and the second request be read.
     """
-    seen = _Memory()
+    seen, faults = _Memory(), list[str]()
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        if request.method == "PATCH":
-            await _receive(request, seen)
+        try:
+            if request.method == "PATCH":
+                await _receive(request, seen)
+        except Exception as error:  # noqa: BLE001 - likewise
+            faults.append(repr(error))
         return web.Response(headers={"Seen": request.method})
 
     server = make_server(handle)
@@ -55,7 +59,9 @@ async def find_fault(make_server: Callable[[Handle], web.Server]) -> str | None:
     except Exception as error:  # noqa: BLE001 - what somebody else's internals may raise is not known
         return repr(error)
     finally:
-        await server.shutdown(0)
+        await server.shutdown(_GOODBYE)
+    if faults:
+        return faults[0]
     if seen.content != _BODY:
         return f"{len(seen.content)} bytes came of {len(_BODY)}, or wrong ones"
     return None if answers == ["PATCH", "GET"] else f"the requests that were seen are {answers}"
@@ -63,7 +69,8 @@ async def find_fault(make_server: Callable[[Handle], web.Server]) -> str | None:
 
 async def _receive(request: web.BaseRequest, seen: _Memory) -> None:
     protocol: Connection = request.protocol  # type: ignore[assignment]
-    seen.content += request.content.read_nowait()
+    while piece := request.content.read_nowait():
+        seen.content += piece
     bypass: Bypass | None = protocol.bypass(request.content, len(_BODY) - len(seen.content), seen, Tally())
     if bypass is None:
         raise RuntimeError("the connection cannot be taken over")
