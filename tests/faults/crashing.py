@@ -9,7 +9,6 @@ call, in `FOLDER/k-j`. What the client was told before the end is in `FOLDER/k.j
 from __future__ import annotations
 
 import asyncio
-import io
 import os
 import sys
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from tests.faults.engines import Client
 from tests.support.payload import make_bytes
-from tusd_py.stores import files
 from tusd_py.stores.local import LocalStore
 
 if TYPE_CHECKING:
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 CONTENT = make_bytes(2_000, seed=77)
 PIECE = 1_000
 CRASHED = 77
-CALLS = ("open", "ftruncate", "link", "unlink", "replace", "fsync", "fdatasync")
+CALLS = ("open", "ftruncate", "link", "unlink", "rename", "replace", "fsync", "fdatasync")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +56,10 @@ class _Journal:
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self._write = os.write
 
     def note(self, word: str, value: object) -> None:
-        os.write(self._descriptor, f"{word} {value}\n".encode())
+        self._write(self._descriptor, f"{word} {value}\n".encode())
 
 
 def _watch(step: Callable[[], None]) -> None:
@@ -83,20 +82,15 @@ def _watch(step: Callable[[], None]) -> None:
         step()
         return half + write_at(descriptor, data[half:], position + half)
 
-    class TornFile(io.FileIO):
-        def write(self, data: Any) -> int:
-            step()
-            half = super().write(data[: len(data) // 2])
-            step()
-            return half + super().write(data[half:])
+    write = os.write
 
-    def watched_open(path: str, mode: str) -> io.FileIO:
-        if mode != "rb":
-            step()
-        return TornFile(path, mode)
+    def torn_write(descriptor: int, data: Any) -> int:
+        step()
+        half = write(descriptor, data[: len(data) // 2])
+        step()
+        return half + write(descriptor, data[half:])
 
-    os.pwrite = torn_pwrite
-    files.open = watched_open  # type: ignore[attr-defined]
+    os.pwrite, os.write = torn_pwrite, torn_write
 
 
 def _die_after(steps: int) -> Callable[[], None]:
