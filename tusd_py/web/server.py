@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import threading
@@ -14,6 +15,7 @@ from aiohttp import web
 
 from tusd_py.web.connection import Runner
 from tusd_py.web.listening import BACKLOG, remove_stale_socket
+from tusd_py.web.signals import heard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,24 +33,33 @@ class Departure:
 
     def __init__(self, shutdown_timeout: float) -> None:
         self._shutdown_timeout = shutdown_timeout
+        self._loop = asyncio.get_running_loop()
         self._begun = asyncio.Event()
         self._lingers = 0.0
-
-    @property
-    def has_begun(self) -> bool:
-        """`begin` was called."""
-        return self._begun.is_set()
+        self.has_begun = False
 
     def begin(self, *, lingers: float = 0.0) -> None:
-        """Go down. For the seconds `lingers` who is connected is still served, for one request each."""
+        """Go down. For the seconds `lingers` who is connected is still served, for one request each.
+
+        May be called in any thread, also while the event loop hangs.
+        """
         if self.has_begun:
             return
+        self.has_begun = True
         self._lingers = lingers
-        self._begun.set()
+        log.info("shutting down", within_seconds=self._shutdown_timeout)
+        with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+            self._loop.call_soon_threadsafe(self._begun.set)
         # A thread that hangs in a dead disk cannot be joined: then nothing but this ends the process.
         watchdog = threading.Timer(self._shutdown_timeout + lingers, os._exit, args=(0,))
         watchdog.daemon = True
         watchdog.start()
+
+    def hear(self, number: signal.Signals) -> None:
+        """Begin at the first signal; end the process at the second one."""
+        if self.has_begun:
+            os._exit(128 + number)
+        self.begin()
 
     async def wait(self) -> None:
         """Until `begin`."""
@@ -87,7 +98,20 @@ async def serve(
     and `stop` is called, which ends running bodies; what has not ended after the shutdown timeout is
     abandoned. A second signal exits at once. Raises ListenError.
     """
-    departure = departure or _depart_at_signals(listening.shutdown_timeout)
+    with contextlib.ExitStack() as stack:
+        if departure is None:
+            departure = Departure(listening.shutdown_timeout)
+            stack.enter_context(heard({signal.SIGTERM, signal.SIGINT}, departure.hear))
+        await _serve(app, listening, departure, announce, stop)
+
+
+async def _serve(
+    app: web.Application,
+    listening: Listening,
+    departure: Departure,
+    announce: Callable[[Accepting], None],
+    stop: Callable[[], None],
+) -> None:
     app.on_response_prepare.append(departure.close_connection)
     runner = Runner(app, idle_timeout=listening.idle_timeout, shutdown_timeout=listening.shutdown_timeout)
     await runner.setup()
@@ -95,27 +119,12 @@ async def serve(
         sites = await _listen(runner, listening)
         announce(_accepting(runner, listening))
         await departure.wait()
-        log.info("shutting down", within_seconds=listening.shutdown_timeout)
         for site in sites:
             await site.stop()
         await departure.linger()
         stop()
     finally:
         await runner.cleanup()
-
-
-def _depart_at_signals(shutdown_timeout: float) -> Departure:
-    loop = asyncio.get_running_loop()
-    departure = Departure(shutdown_timeout)
-
-    def on_signal(number: signal.Signals) -> None:
-        if departure.has_begun:
-            os._exit(128 + number)
-        departure.begin()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal, number)
-    return departure
 
 
 async def _listen(runner: Runner, listening: Listening) -> list[web.BaseSite]:
