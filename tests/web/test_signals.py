@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.faults.wire import wait_until
 from tusd_py.web.signals import heard
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ SOON = 10.0
 
 
 def test_a_signal_is_heard_while_the_main_thread_hangs_in_a_system_call(tmp_path: Path) -> None:
-    """Opening a pipe that nobody writes to returns when the one who heard the signal opens its other end."""
+    """Opening a pipe that nobody writes to returns when who heard the signal opens its other end."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     told: queue.Queue[signal.Signals] = queue.Queue()
@@ -63,7 +64,7 @@ def test_afterwards_all_is_as_it_was() -> None:
 
     descriptor = signal.set_wakeup_fd(-1)
     assert (signal.getsignal(signal.SIGUSR1), descriptor) == (_usual, -1)
-    assert "tusd-py-signals" not in {thread.name for thread in threading.enumerate()}
+    wait_until(lambda: "tusd-py-signals" not in {thread.name for thread in threading.enumerate()})
 
 
 def _usual(_number: int, _frame: object) -> None:

@@ -30,21 +30,19 @@ def heard(numbers: Collection[signal.Signals], hear: Callable[[signal.Signals], 
     told = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
 
     def listen() -> None:
-        while arrived := ours.recv(1):
-            if told != _NOBODY:
-                with contextlib.suppress(OSError):
-                    os.write(told, arrived)
-            if arrived[0] in numbers:
-                hear(signal.Signals(arrived[0]))
+        with ours:
+            while arrived := ours.recv(1):
+                if told != _NOBODY:
+                    with contextlib.suppress(OSError):
+                        os.write(told, arrived)
+                if arrived[0] in numbers:
+                    hear(signal.Signals(arrived[0]))
 
-    listening = threading.Thread(target=listen, name="tusd-py-signals", daemon=True)
-    listening.start()
+    threading.Thread(target=listen, name="tusd-py-signals", daemon=True).start()
     try:
         yield
     finally:
         signal.set_wakeup_fd(told)
         for number, handler in before:
             signal.signal(number, handler)
-        theirs.close()
-        listening.join()
-        ours.close()
+        theirs.close()  # which ends the thread
