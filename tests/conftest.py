@@ -34,11 +34,12 @@ def pytest_runtest_makereport(
 def nothing_blocks_the_loop() -> Iterator[None]:
     """A blocking call of ours within an event loop fails the test that makes it.
 
-    A store may be made there: that happens once, before there are requests.
+    A store or a locker may be made there, and a locker closed: that happens once, without requests.
     """
     with blockbuster_ctx(scanned_modules=["tusd_py"], excluded_modules=["tusd_py.testing"]) as guard:
         for function in guard.functions.values():
             function.can_block_in("tusd_py/stores/local_files.py", {"__init__"})
+            function.can_block_in("tusd_py/locks/file.py", {"__init__", "close"})
             function.can_block_in("tusd_py/stores/pace.py", {"is_remote"})
             function.can_block_in("tusd_py/stores/offload.py", {"_timed"})
             function.can_block_in("tusd_py/stores/local.py", {"__call__"})

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from tusd_py.locks.claims import Waiting
-
 
 class MemoryLocker:
     """See tusd_py.core.ports.Locker. `len()` is the number of uploads held."""
@@ -36,7 +34,7 @@ class MemoryLocker:
         return _Claim(self._holders, upload_id, timeout, on_takeover, silence)
 
 
-class _Claim(Claim):
+class _Claim(Claim["_Claim"]):
     """What `hold` gives: to be entered once. It costs no future and no queue where nobody waits."""
 
     __slots__ = ("_holders",)
@@ -65,14 +63,15 @@ class _Claim(Claim):
     ) -> None:
         self._leave()
 
-    def take_over(self, line: deque[Waiting]) -> None:
-        """See Waiting.take_over."""
+    def take_over(self, line: deque[_Claim]) -> None:
+        """Hold the upload, which nobody does any more, with those who came later in line."""
         self._holders[self.upload_id] = self
         self.admit(line)
 
     async def _wait_behind(self, holder: _Claim) -> None:
         if not holder.line_up(self):
             raise UploadLockedError(self.upload_id)
+        self.expect()
         try:
             await self.answer()
         except BaseException:

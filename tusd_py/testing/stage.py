@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from tusd_py.core.errors import UploadLockedError
 
@@ -59,6 +59,15 @@ class Visitor:
         await self.task
 
 
+@runtime_checkable
+class SettlingLocker(Protocol):
+    """A locker that knows when newcomers are in the queue: one whose holds are carried out elsewhere."""
+
+    async def settle(self) -> None:
+        """Return when everybody who has come is in the queue, inside, or refused."""
+        ...
+
+
 class Scene:
     """The lock `one` and those who want it. `order` has the names in the order of entry."""
 
@@ -75,6 +84,8 @@ class Scene:
         self._visitors.append(visitor)
         visitor.visit(self._locker, timeout, silence)
         await settle()
+        if isinstance(self._locker, SettlingLocker):
+            await self._locker.settle()
         return visitor
 
     async def enter(self, name: str, *, polite: bool = False) -> Visitor:
