@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -46,7 +46,6 @@ class Body(Protocol):
         ...
 
 
-@runtime_checkable
 class PouredBody(Body, Protocol):
     """A body that can be stored while it is received, without an object for each piece."""
 

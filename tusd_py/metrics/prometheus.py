@@ -116,6 +116,7 @@ class PrometheusMetrics:
             buckets=_REQUEST_SECONDS,
             registry=registry,
         )
+        self._series: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._upload_seconds = Histogram(
             "tusd_upload_duration_seconds",
             "From an upload's creation to its published file.",
@@ -212,12 +213,21 @@ class PrometheusMetrics:
 
     def _take_request(self, answered: RequestAnswered) -> None:
         method = answered.method if answered.method in _METHODS else _OTHER_METHOD
-        self._requests.labels(method).inc()
-        self._request_seconds.labels(method, f"{answered.status // 100}xx").observe(answered.seconds)
+        count, seconds = self._series_of(method, answered.status // 100)
+        count.inc()
+        seconds.observe(answered.seconds)
         if answered.status >= 400:
             self._errors.labels(str(answered.status), answered.code).inc()
         if isinstance(answered.failure, StoreError):
             self._storage_errors.labels(_kind_of(answered.failure)).inc()
+
+    def _series_of(self, method: str, status_class: int) -> tuple[Counter, Histogram]:
+        """What counts requests of that kind: looked up once, for the library takes its time."""
+        series = self._series.get((method, status_class))
+        if series is None:
+            seconds = self._request_seconds.labels(method, f"{status_class}xx")
+            series = self._series[method, status_class] = (self._requests.labels(method), seconds)
+        return series
 
     def _age(self, upload: Upload) -> float:
         return max(0.0, (self._clock() - upload.created_at).total_seconds())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 Fields: TypeAlias = tuple[tuple[str, str], ...]
@@ -21,11 +21,17 @@ class RequestHead:
     path: str
     fields: Fields
     origin: str = ""
+    _joined: dict[str, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        joined: dict[str, str] = {}  # a request is asked for twenty fields
+        for name, value in self.fields:
+            joined[name] = f"{joined[name]}, {value}" if name in joined else value
+        object.__setattr__(self, "_joined", joined)
 
     def get(self, name: str) -> str | None:
         """The field's lines joined as one list (RFC 9110, 5.3), or None where there is none."""
-        lines = [value for key, value in self.fields if key == name]
-        return ", ".join(lines) if lines else None
+        return self._joined.get(name)
 
     @property
     def body_length(self) -> int | None:
@@ -52,7 +58,13 @@ class ResponseHead:
 
     def plus(self, *fields: tuple[str, str]) -> ResponseHead:
         """The same answer with more fields."""
-        return replace(self, fields=self.fields + fields)
+        return ResponseHead(
+            status=self.status,
+            reason=self.reason,
+            fields=self.fields + fields,
+            text=self.text,
+            code=self.code,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

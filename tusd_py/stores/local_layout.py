@@ -36,7 +36,7 @@ class Layout:
         """The bytes, until they are published."""
         if not is_id(upload_id):
             raise UploadNotFoundError(upload_id)
-        return os.path.join(self.incoming, upload_id)
+        return f"{self.incoming}{os.sep}{upload_id}"
 
     def record(self, upload_id: str) -> str:
         """What is known of the upload."""
