@@ -55,6 +55,28 @@ test: $(INSTALLED) $(SEAWEEDFS) $(CLIENTS_INSTALLED) $(HOOK_INSTALLED) $(UI_LIBR
 test-slow: $(INSTALLED) $(SEAWEEDFS) $(CLIENTS_INSTALLED) $(HOOK_INSTALLED) $(UI_LIBRARY) ## Run the tests that take minutes
 	$(PYTEST) -m slow $(ARGS)
 
+# Bodies take one of several ways into the server. These tests are about bodies, and hold on each of them;
+# tests/wire/test_tier.py makes sure that it is that way.
+ABOUT_BODIES := tests/wire tests/faults tests/properties tests/interop
+.PHONY: test-tiers
+test-tiers: $(INSTALLED) $(SEAWEEDFS) $(CLIENTS_INSTALLED) $(HOOK_INSTALLED) $(UI_LIBRARY) ## Run those about bodies on every way into the server
+	TIER=eager PYTHONPATH=tests/tiers/eager $(PYTEST) -m 'not slow' $(ABOUT_BODIES) $(ARGS)
+	TIER=portable TUSD_PY_RECEIVE=portable $(PYTEST) -m 'not slow' $(ABOUT_BODIES) $(ARGS)
+
+# The oldest aiohttp that setup.cfg allows, and the newest there is. What constraints.txt has, all tests run with.
+AIOHTTPS := aiohttp==3.14.4 aiohttp<4
+.PHONY: test-aiohttp
+test-aiohttp: $(INSTALLED) ## Run those about HTTP with the oldest and the newest aiohttp
+	for wanted in $(patsubst %,'%',$(AIOHTTPS)); do \
+	  rm -rf $(VENV)/aiohttp; \
+	  $(BIN)/pip install --quiet --no-deps --target $(VENV)/aiohttp "$$wanted"; \
+	  export PYTHONPATH=$(VENV)/aiohttp; \
+	  found=$$($(BIN)/python -c 'import aiohttp; print(aiohttp.__version__)'); \
+	  echo "$$wanted: $$found"; \
+	  grep -qx "aiohttp==$$found" constraints.txt || $(PYTEST) -m 'not slow' tests/web tests/wire $(ARGS); \
+	  unset PYTHONPATH; \
+	done
+
 .PHONY: check
 check: lint test ## Everything that has to be green before a change goes in
 
@@ -76,7 +98,7 @@ coverage: $(INSTALLED) $(SEAWEEDFS) $(CLIENTS_INSTALLED) $(HOOK_INSTALLED) $(UI_
 
 # What it compares with is found, or built on the first run; what cannot be had is left out.
 .PHONY: bench
-bench: $(INSTALLED) ## Compare uploads to the disk with others (35 min; ARGS=--quick: 3 min)
+bench: $(INSTALLED) ## Compare uploads to the disk with others (an hour or more; ARGS=--quick: 10 min)
 	@$(BIN)/python -m benchmarks.local $(ARGS)
 
 .PHONY: bench-s3
