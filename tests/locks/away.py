@@ -27,6 +27,7 @@ class Child:
         self.holds: dict[int, AwayHold] = {}
         self.answers = True
         self._answers: dict[int, asyncio.Future[str]] = {}
+        self.is_touched = False
         self._listening = asyncio.create_task(self._listen())
 
     @classmethod
@@ -85,10 +86,17 @@ class Child:
 
 
 class AwayHold:
-    """A hold of `child`."""
+    """A hold of `child`, one of the `children`."""
 
-    def __init__(self, child: Child, wish: dict[str, Any], on_takeover: Callable[[], None] | None) -> None:
+    def __init__(
+        self,
+        child: Child,
+        children: list[Child],
+        wish: dict[str, Any],
+        on_takeover: Callable[[], None] | None,
+    ) -> None:
         self.child = child
+        self._children = children
         self._number = next(_numbers)
         self._wish = wish
         self._on_takeover = on_takeover
@@ -96,6 +104,10 @@ class AwayHold:
         self._left = asyncio.Event()
 
     async def __aenter__(self) -> Self:
+        for other in self._children:
+            if other.is_touched:  # a touch before this is to be one before this over there, too
+                other.is_touched = False
+                await other.count()
         self.child.holds[self._number] = self
         self.child.say(self._number, "enter", self._wish)
         try:
@@ -119,6 +131,7 @@ class AwayHold:
 
     def touch(self) -> None:
         self.child.say(self._number, "touch")
+        self.child.is_touched = True
 
     def hear(self, event: str) -> None:
         if event == "asked":
@@ -147,7 +160,7 @@ class AwayLocker:
     ) -> AwayHold:
         """See tusd_py.core.ports.Locker.hold."""
         wish = {"upload_id": upload_id, "timeout": timeout, "silence": silence}
-        return AwayHold(next(self._turns), wish, on_takeover)
+        return AwayHold(next(self._turns), self._children, wish, on_takeover)
 
     async def settle(self) -> None:
         """Everybody who came is in line, or inside, when this returns.

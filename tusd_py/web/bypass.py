@@ -145,9 +145,12 @@ class Bypass(asyncio.BufferedProtocol):
 
     def take(self) -> int:
         """Bytes handed to `write` since the last call."""
-        written = self._written + (self._drain.received if self._drain else 0)
+        written = self._count_written()
         fresh, self._told = written - self._told, written
         return fresh
+
+    def _count_written(self) -> int:
+        return self._written + (self._drain.received if self._drain else 0)
 
     async def news(self) -> None:
         """Wait until something has come or changed."""
@@ -155,8 +158,9 @@ class Bypass(asyncio.BufferedProtocol):
 
     @property
     def is_storing(self) -> bool:
-        """A thread is waiting for the storage, not for the client."""
-        return self._drain is not None and self._drain.is_storing
+        """A thread is waiting for the storage, not for the client; or was, and nobody has asked since."""
+        is_waiting = self._drain is not None and self._drain.is_storing
+        return is_waiting or self._count_written() != self._told
 
     def release(self) -> None:
         """What was handed out is stored: go on. Without effect while something is held."""

@@ -61,12 +61,12 @@ class Drain:
         self.is_storing = True
         try:
             self.write(piece)
+            self.received += len(piece)  # while it is storing: nobody sees that it is not and has nothing
         except BaseException as failure:  # noqa: BLE001 - who reads the body raises it
             self.failure = failure
             return False
         finally:
             self.is_storing = False
-        self.received += len(piece)
         self.heard()
         return True
 
