@@ -29,7 +29,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) $(if $(CI),-p tests.plugins.no_s
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo '  ARGS="..." is passed on: make run ARGS="--port 9000", make test ARGS="-k offset"'
 
@@ -64,9 +64,9 @@ test-tiers: $(INSTALLED) $(SEAWEEDFS) $(CLIENTS_INSTALLED) $(HOOK_INSTALLED) $(U
 	TIER=portable TUSD_PY_RECEIVE=portable $(PYTEST) -m 'not slow' $(ABOUT_BODIES) $(ARGS)
 
 # The oldest aiohttp that setup.cfg allows, and the newest there is. What constraints.txt has, all tests run with.
-AIOHTTPS := aiohttp==3.14.4 aiohttp<4
+AIOHTTPS := $(shell sed -n 's/^ *aiohttp>=\([0-9.]*\),\(<.*\)/aiohttp==\1 aiohttp\2/p' setup.cfg)
 .PHONY: test-aiohttp
-test-aiohttp: $(INSTALLED) ## Run those about HTTP with the oldest and the newest aiohttp
+test-aiohttp: $(INSTALLED) $(SEAWEEDFS) ## Run those about HTTP with the oldest and the newest aiohttp
 	for wanted in $(patsubst %,'%',$(AIOHTTPS)); do \
 	  rm -rf $(VENV)/aiohttp; \
 	  $(BIN)/pip install --quiet --no-deps --target $(VENV)/aiohttp "$$wanted"; \

@@ -47,13 +47,14 @@ class Departure:
             return
         self.has_begun = True
         self._lingers = lingers
-        log.info("shutting down", within_seconds=self._shutdown_timeout)
         with contextlib.suppress(RuntimeError):  # the loop has ended by itself
             self._loop.call_soon_threadsafe(self._begun.set)
         # A thread that hangs in a dead disk cannot be joined: then nothing but this ends the process.
         watchdog = threading.Timer(self._shutdown_timeout + lingers, os._exit, args=(0,))
         watchdog.daemon = True
         watchdog.start()
+        # Last: whoever hangs may do so with the log in hand, which then cannot be written to.
+        log.info("shutting down", within_seconds=self._shutdown_timeout)
 
     def hear(self, number: signal.Signals) -> None:
         """Begin at the first signal; end the process at the second one."""

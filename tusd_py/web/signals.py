@@ -25,9 +25,10 @@ def heard(numbers: Collection[signal.Signals], hear: Callable[[signal.Signals], 
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     # Python's own handlers run between two instructions of the main thread, which may never come to the
-    # next one. The number is written to the wakeup descriptor by the handler in C.
-    before = [(number, signal.signal(number, lambda *_: None)) for number in numbers]
+    # next one. The number is written to the wakeup descriptor by the handler in C. The descriptor is there
+    # first and goes last: no signal is lost in between.
     told = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    before = [(number, signal.signal(number, lambda *_: None)) for number in numbers]
 
     def listen() -> None:
         with ours:
@@ -42,7 +43,7 @@ def heard(numbers: Collection[signal.Signals], hear: Callable[[signal.Signals], 
     try:
         yield
     finally:
-        signal.set_wakeup_fd(told)
         for number, handler in before:
             signal.signal(number, handler)
+        signal.set_wakeup_fd(told)
         theirs.close()  # which ends the thread
