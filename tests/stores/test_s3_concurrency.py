@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -20,7 +22,7 @@ from tusd_py.testing import ScriptedBody
 from tusd_py.testing.kit import content, make_upload, put, sample
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from tusd_py.stores.s3 import S3Store
 
@@ -205,6 +207,34 @@ async def test_a_full_part_that_had_to_make_room_is_sent_later(size: int, *, ato
 
     await store.complete(await store.load(upload_id))
     assert server.objects["ours/uploads/one.bin"].data == DATA
+
+
+async def test_making_room_while_the_length_is_put_on_record_costs_nothing() -> None:
+    """Both replace the record: one waits for the other, and what is not verified yet counts in the end."""
+    server = FakeS3()
+    store = make_fake_store(server)
+    await store.create(make_upload(length=None))
+    upload = await store.load("one")
+
+    async with store.append(upload, atomic=True) as appender:
+        await appender.write(DATA[:700])
+        server.hold_up = meet(threading.Barrier(2))
+        await asyncio.gather(store.save(replace(upload, length=700)), appender.spill())
+        assert await appender.commit() == 700
+
+    seen = await make_fake_store(server).load("one")
+    assert (seen.offset, seen.length) == (700, 700)
+
+
+def meet(both: threading.Barrier) -> Callable[[str, str], None]:
+    """Have two that write the record do so at once; one that comes alone goes on after a moment."""
+
+    def hold_up(operation: str, key: str) -> None:
+        if operation == "put_object" and key.endswith("/one.json"):
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both.wait(0.2)
+
+    return hold_up
 
 
 async def test_a_full_part_that_had_to_make_room_is_sent_in_the_same_request() -> None:

@@ -128,7 +128,7 @@ class S3Store:
         held = self._held.get(upload.id)
         if held is not None and held.is_pending and upload.state is not UploadState.COMPLETE:
             await self._flush(held)
-        if held is None or not await self._write_record(held.account, upload):
+        if held is None or not await self._write_known(held, upload):
             account = await self._calls.run(self._ledger.read, upload.id)
             if held is not None and account.note.epoch != held.account.note.epoch:
                 self._held.forget(upload.id)
@@ -137,6 +137,11 @@ class S3Store:
                 raise StoreError(f"the record of {upload.id} is written by others")
             if held is None or held.appender is None:
                 self._held.forget(upload.id)  # its bytes were not measured
+
+    async def _write_known(self, held: Held, upload: Upload) -> bool:
+        """See `_write_record`. An append whose bytes have to make room may be at the record, too."""
+        async with held.lock:
+            return await self._write_record(held.account, upload)
 
     async def _write_record(self, account: Account, upload: Upload) -> bool:
         """Whether the record was still the one that is known."""
