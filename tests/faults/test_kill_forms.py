@@ -49,6 +49,24 @@ def test_a_server_killed_between_and_within_chunks_goes_on(tmp_path: Path) -> No
         assert files_of(forms, file_id) == [f"incoming/{file_id}.json", f"uploads/{file_id}.webm"]
 
 
+def test_a_chunk_whose_creation_a_crash_cut_short_comes_again(tmp_path: Path) -> None:
+    """Killed between making the place for its bytes and the record, the server has only the first."""
+    with ServerProcess(tmp_path / "store") as server:
+        forms, file_id = Forms(server), new_uuid()
+        forms.chunk(file_id, 0, COUNT, CHUNKS[0])
+        server.kill9()
+        for name in (f"form-{file_id}-1", file_id):
+            (forms.folder / "incoming" / name).touch()
+        server.start()
+        for index in range(1, COUNT):
+            assert forms.chunk(file_id, index, COUNT, CHUNKS[index]).status == 200
+
+        done = forms.finalize(file_id)
+
+        assert sha256(forms.content(done)) == sha256(DATA)
+        assert files_of(forms, file_id) == [f"incoming/{file_id}.json", f"uploads/{file_id}.webm"]
+
+
 def size_of(path: Path) -> int:
     """Bytes, -1 without a file."""
     return path.stat().st_size if path.exists() else -1

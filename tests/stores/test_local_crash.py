@@ -27,12 +27,15 @@ JOINED = b"".join(PARTS[part] for part in ORDER)
 
 
 async def created(store: LocalStore, root: Path) -> str:
-    """The upload is there as it was given, or it is unknown; saving it never tears a record."""
+    """The upload is there as it was given, or its id can be given again; saving never tears a record."""
+    outcome = "there"
     try:
         upload = await store.load("one")
     except UploadNotFoundError:
+        outcome = "absent"
         assert await ids(store) == []
-        return "absent"
+        await store.create(make_upload(length=61_000))
+        upload = await store.load("one")
     assert upload == make_upload(length=61_000)
     record = root / "incoming" / "one.json"
     with record.open("rb") as before:
@@ -40,7 +43,7 @@ async def created(store: LocalStore, root: Path) -> str:
         await store.save(replace(upload, length=7))
         assert before.read() == expected, "a reader saw the record change under its hands"
     assert (await store.load("one")).length == 7
-    return "there"
+    return outcome
 
 
 async def saved(store: LocalStore, root: Path) -> str:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 from typing import TYPE_CHECKING
 
 from tusd_py.core.errors import StorageFullError, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 _COPY_PIECE = 1 << 20
 _NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
 _SMALL = 1 << 16
@@ -73,6 +76,41 @@ def write_new(path: str, content: bytes, *, sync: bool) -> None:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def claimed(path: str, *, makes: bool = True) -> Iterator[bool]:
+    """Have an empty file of that name to oneself: no other who enters here gets it for as long.
+
+    Yields whether it was made now; one that was there is taken over. Raises FileExistsError where there
+    are bytes in it, or somebody else is at it; FileNotFoundError where there is none, without `makes`.
+    """
+    descriptor, is_new = _open_or_make(path, makes=makes)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if not is_new or error.errno not in _NO_LOCKS:  # without locks, nobody takes over anything
+                raise FileExistsError(errno.EEXIST, "exists", path) from error
+        if not is_new and not _is_empty(descriptor, path):
+            raise FileExistsError(errno.EEXIST, "exists", path)
+        yield is_new
+    finally:
+        os.close(descriptor)
+
+
+def _open_or_make(path: str, *, makes: bool) -> tuple[int, bool]:
+    """A descriptor, and whether the file is a new one."""
+    if makes:
+        with contextlib.suppress(FileExistsError):
+            return os.open(path, _NEW, 0o666), True
+    return os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC), False
+
+
+def _is_empty(descriptor: int, path: str) -> bool:
+    """Whether it has no bytes and its name still, which another may have taken from it meanwhile."""
+    ours, named = os.fstat(descriptor), os.lstat(path)
+    return not ours.st_size and (ours.st_dev, ours.st_ino) == (named.st_dev, named.st_ino)
+
+
 def read_whole(path: str) -> bytes:
     """The content of a small file."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -90,13 +128,6 @@ def replace_with(path: str, content: bytes, *, unfinished: str, sync: bool) -> N
     """Temporary file, then rename: `path` has the old content or the new, never a part of it."""
     write_new(unfinished, content, sync=sync)
     os.replace(unfinished, path)
-
-
-def rename_new(source: str, target: str) -> None:
-    """Raises FileExistsError where `target` is there; nobody else may make it meanwhile."""
-    if os.path.lexists(target):
-        raise FileExistsError(errno.EEXIST, "exists", target)
-    os.rename(source, target)
 
 
 def move_without_replacing(source: str, target: str) -> None:

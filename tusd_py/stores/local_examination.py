@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from tusd_py.core.errors import RecordCorruptError, UploadNotFoundError
 from tusd_py.core.findings import Finding, FindingKind
 from tusd_py.core.model import Upload, UploadState
-from tusd_py.stores.files import size_of, translated, unlink
+from tusd_py.stores.files import claimed, size_of, translated, unlink
 from tusd_py.stores.local_layout import MARK, RECORD, UNFINISHED, Layout, is_id
 
 if TYPE_CHECKING:
@@ -48,8 +49,7 @@ def repair(files: LocalFiles, finding: Finding) -> None:
             case FindingKind.TORN_TEMPORARY:
                 unlink(os.path.join(layout.incoming, os.path.basename(subject)))
             case FindingKind.DATA_WITHOUT_RECORD:
-                if size_of(layout.data(subject)) == 0 and size_of(layout.record(subject)) is None:
-                    unlink(layout.data(subject))
+                _remove_orphan(layout, subject)
             case FindingKind.RECORD_WITHOUT_DATA:
                 if size_of(layout.data(subject)) is None:
                     unlink(layout.record(subject))
@@ -59,6 +59,14 @@ def repair(files: LocalFiles, finding: Finding) -> None:
                     os.truncate(layout.data(subject), upload.length)
             case _:
                 return  # finished by the engine, or for a person to look at
+
+
+def _remove_orphan(layout: Layout, upload_id: str) -> None:
+    """Not where an upload is just being created."""
+    data = layout.data(upload_id)
+    with contextlib.suppress(FileNotFoundError, FileExistsError), claimed(data, makes=False):
+        if size_of(layout.record(upload_id)) is None:
+            unlink(data)
 
 
 def _examine_incoming(files: LocalFiles, names: list[str], known: set[str]) -> Iterator[Finding]:

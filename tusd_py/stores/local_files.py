@@ -19,10 +19,10 @@ from tusd_py.core.errors import (
 )
 from tusd_py.core.model import Upload, UploadKind, UploadState
 from tusd_py.stores.files import (
+    claimed,
     copy,
     move_without_replacing,
     read_whole,
-    rename_new,
     replace_with,
     size_of,
     sync_data,
@@ -68,27 +68,31 @@ class LocalFiles:
     # -- records ------------------------------------------------------------------------------
 
     def create(self, upload: Upload) -> None:
-        """Empty data first, then the record: a crash in between leaves an id that nobody knows."""
+        """Empty data first, then the record: a crash in between leaves an id that can be given again."""
         data = self.layout.data(upload.id)
         with translated():
             self.check_identity()  # what goes into a foreign folder is not found again in ours
             try:
-                os.close(os.open(data, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666))
-                self._claim_record(upload, data)
+                with claimed(data) as is_new:
+                    self._make_record(upload, data, is_new=is_new)
             except FileExistsError as error:
                 raise NameTakenError(f"upload {upload.id} exists") from error
             if self.durability is Durability.COMMIT:
                 sync_directory(self.layout.incoming)
 
-    def _claim_record(self, upload: Upload, data: str) -> None:
+    def _make_record(self, upload: Upload, data: str, *, is_new: bool) -> None:
+        """Whoever else wants this id has to claim its data first."""
         record = self.layout.record(upload.id)
-        claim = record + UNFINISHED
+        if os.path.lexists(record):
+            if is_new:
+                unlink(data)  # its own are lost, and these would pass for them
+            raise FileExistsError(record)
+        unfinished = record + UNFINISHED
         try:
-            write_new(claim, format_record(upload), sync=self.forces(upload))
-            rename_new(claim, record)  # whoever else wants this id has to make its data first
+            replace_with(record, format_record(upload), unfinished=unfinished, sync=self.forces(upload))
         except BaseException:
-            unlink(claim)
-            unlink(data)  # ours, made a moment ago: beside another's record it would pass for its bytes
+            unlink(unfinished)
+            unlink(data)
             raise
 
     def load(self, upload_id: str) -> Upload:
