@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DISK = 1 << 20
+LONG = {"Upload-Metadata": f"note {'QUJD' * 600}"}
+"""With a record so long that a change of it takes new room on the disk."""
 FULL = (507, "ERR_INSUFFICIENT_STORAGE")
 
 
@@ -150,7 +152,7 @@ def test_a_disk_too_full_for_the_last_record_delays_the_end(server: ServerProces
     """Every byte fitted, to the last free one: nobody is told so before it is on record and published."""
     filler = server.upload_dir / "filler"
     filler.write_bytes(bytes(100_000))
-    url = create(server.url, None)
+    url = create(server.url, None, **LONG)
     file = Payload(size=free_bytes(server.upload_dir), seed=3)
     answers = [patch(url, 0, file.data, {"Upload-Length": str(file.size)})]
     full = (free_bytes(server.upload_dir), stored(server, url).stat().st_size)
@@ -173,11 +175,23 @@ def test_a_disk_too_full_for_the_last_record_delays_the_end(server: ServerProces
     assert files(server) == sorted([upload_id(url), f"{upload_id(url)}.json"])
 
 
+def test_an_upload_that_fills_the_disk_to_the_last_byte_is_finished(server: ServerProcess) -> None:
+    """Its record needs no more room for what is still to be said."""
+    url = create(server.url, None)
+    file = Payload(size=free_bytes(server.upload_dir), seed=6)
+
+    answer = patch(url, 0, file.data, {"Upload-Length": str(file.size)})
+
+    assert answer.status == 204
+    assert free_bytes(server.upload_dir) == 0
+    assert published_digest(server, url) == file.sha256
+
+
 def test_a_disk_too_full_for_the_last_record_is_looked_at_again_at_the_start(server: ServerProcess) -> None:
     """No client comes back: with space again, the next start finishes the upload by itself."""
     filler = server.upload_dir / "filler"
     filler.write_bytes(bytes(100_000))
-    url = create(server.url, None)
+    url = create(server.url, None, **LONG)
     file = Payload(size=free_bytes(server.upload_dir), seed=4)
     assert code(patch(url, 0, file.data, {"Upload-Length": str(file.size)})) == FULL
     server.kill9()
@@ -192,7 +206,7 @@ def test_a_disk_too_full_for_the_last_record_is_looked_at_again_at_the_start(ser
 def test_a_declared_length_that_cannot_be_recorded_changes_nothing(server: ServerProcess) -> None:
     """507 before the body is read: the upload is as long and as open as before."""
     file = Payload(size=50_000, seed=5)
-    url = create(server.url, None)
+    url = create(server.url, None, **LONG)
     patch(url, 0, file.data[:10_000])
     filler = fill(server.upload_dir)
     answer = patch(url, 10_000, file.data[10_000:], {"Upload-Length": "50000"})

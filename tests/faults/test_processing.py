@@ -13,6 +13,7 @@ from tests.faults.processing import Notes
 from tests.faults.wire import create, patch, wait_until
 from tests.support.payload import Payload, make_bytes, sha256
 from tests.support.server import ServerProcess, upload_id
+from tusd_py.stores.records import latest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +42,7 @@ def upload(server: ServerProcess, data: bytes) -> str:
 
 def pending(server: ServerProcess) -> list[dict[str, object]]:
     """All deliveries on record."""
-    records = [json.loads(path.read_bytes()) for path in server.upload_dir.glob("incoming/*.json")]
+    records = [json.loads(latest(path.read_bytes())) for path in server.upload_dir.glob("incoming/*.json")]
     return [delivery for record in records for delivery in record.get("deliveries", [])]
 
 

@@ -67,9 +67,7 @@ def write_new(path: str, content: bytes, *, sync: bool) -> None:
         os.unlink(path)
         descriptor = os.open(path, _NEW, 0o666)
     try:
-        left = memoryview(content)
-        while left:
-            left = left[os.write(descriptor, left) :]
+        _write(descriptor, content)
         if sync:
             os.fsync(descriptor)
     finally:
@@ -128,6 +126,33 @@ def replace_with(path: str, content: bytes, *, unfinished: str, sync: bool) -> N
     """Temporary file, then rename: `path` has the old content or the new, never a part of it."""
     write_new(unfinished, content, sync=sync)
     os.replace(unfinished, path)
+
+
+def append_line(path: str, line: bytes, *, most: int, sync: bool) -> bool:
+    """Put a line behind the others of a file, which may have `most` bytes in the end.
+
+    False where that cannot be: it would be longer, is not there, or ends within a line.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        size = os.fstat(descriptor).st_size
+        if size + len(line) > most or os.pread(descriptor, 1, max(size - 1, 0)) != b"\n":
+            return False
+        _write(descriptor, line)
+        if sync:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    left = memoryview(content)
+    while left:
+        left = left[os.write(descriptor, left) :]
 
 
 def move_without_replacing(source: str, target: str) -> None:

@@ -19,6 +19,7 @@ from tusd_py.core.errors import (
 )
 from tusd_py.core.model import Upload, UploadKind, UploadState
 from tusd_py.stores.files import (
+    append_line,
     claimed,
     copy,
     move_without_replacing,
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+LONGEST_RECORD = 4096
+"""Bytes to which a record may grow by the lines that are added to it: what a file takes up anyway."""
+
+
 class Durability(StrEnum):
     """When bytes are forced to the device.
 
@@ -48,6 +53,10 @@ class Durability(StrEnum):
     OS = "os"
     FINISH = "finish"
     COMMIT = "commit"
+
+
+def _line(upload: Upload) -> bytes:
+    return format_record(upload) + b"\n"
 
 
 class LocalFiles:
@@ -89,7 +98,7 @@ class LocalFiles:
             raise FileExistsError(record)
         unfinished = record + UNFINISHED
         try:
-            replace_with(record, format_record(upload), unfinished=unfinished, sync=self.forces(upload))
+            replace_with(record, _line(upload), unfinished=unfinished, sync=self.forces(upload))
         except BaseException:
             unlink(unfinished)
             unlink(data)
@@ -107,11 +116,13 @@ class LocalFiles:
             raise UploadGoneError(upload_id)
 
     def save(self, upload: Upload) -> None:
-        """Temporary file, then rename: a torn record cannot exist."""
-        record = self.layout.record(upload.id)
+        """A line more, which counts when it is whole; a long file is replaced by one of a line."""
+        record, line = self.layout.record(upload.id), _line(upload)
         with translated():
             sync = self.forces(upload)
-            replace_with(record, format_record(upload), unfinished=record + UNFINISHED, sync=sync)
+            if append_line(record, line, most=LONGEST_RECORD, sync=sync):
+                return
+            replace_with(record, line, unfinished=record + UNFINISHED, sync=sync)
             if sync:
                 sync_directory(self.layout.incoming)
 

@@ -42,6 +42,16 @@ def format_record(upload: Upload) -> bytes:
     return json.dumps(fields).encode()
 
 
+def latest(data: bytes) -> bytes:
+    """Of records that were written one behind the other, a line each, the last that was written whole.
+
+    What does not look like that, as when somebody has broken the lines of a record, is one record.
+    """
+    end = data.rfind(b"\n")
+    line = data[data.rfind(b"\n", 0, max(end, 0)) + 1 : end]
+    return line if line.startswith(b"{") and end >= 0 else data
+
+
 def parse_record(data: bytes) -> Upload:
     """The upload that `data` describes, at offset 0. Raises RecordCorruptError."""
     try:
@@ -100,7 +110,7 @@ def _length(value: object) -> int | None:
 
 
 class ParsedRecords:
-    """Records as they were parsed last: the same bytes are not parsed again. Any thread may ask.
+    """Files of records as they were parsed last: the same bytes are not parsed again. Any thread may ask.
 
     At most `most` are kept. What is on the disk is read each time, so nothing here can be out of date.
     """
@@ -110,11 +120,11 @@ class ParsedRecords:
         self._parsed: dict[str, tuple[bytes, Upload]] = {}
 
     def parse(self, upload_id: str, data: bytes) -> Upload:
-        """See `parse_record`."""
+        """See `parse_record` and `latest`."""
         known = self._parsed.get(upload_id)
         if known is not None and known[0] == data:
             return known[1]
-        upload = parse_record(data)
+        upload = parse_record(latest(data))
         self._parsed.pop(upload_id, None)
         self._parsed[upload_id] = (data, upload)
         if len(self._parsed) > self._most:
