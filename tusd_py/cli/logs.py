@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+from functools import cache
+from typing import TYPE_CHECKING
 
 import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def configure(log_format: str, level: str, worker: int | None = None) -> None:
@@ -25,7 +31,7 @@ def configure(log_format: str, level: str, worker: int | None = None) -> None:
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
     _route_standard_logging(shared, last, threshold)
@@ -51,7 +57,18 @@ def _text_lines() -> list[structlog.typing.Processor]:
 def _json_lines() -> list[structlog.typing.Processor]:
     # Local variables stay out of tracebacks: they hold header fields and pieces of bodies.
     tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-    return [structlog.processors.ExceptionRenderer(tracebacks), structlog.processors.JSONRenderer()]
+    renderer = structlog.processors.JSONRenderer(serializer=_dumps)
+    return [structlog.processors.ExceptionRenderer(tracebacks), renderer]
+
+
+def _dumps(event: dict[str, object], default: Callable[[object], object]) -> str:
+    return _encoder(default).encode(event)
+
+
+@cache
+def _encoder(default: Callable[[object], object]) -> json.JSONEncoder:
+    """json.dumps would make one for each line."""
+    return json.JSONEncoder(default=default)
 
 
 def _route_standard_logging(

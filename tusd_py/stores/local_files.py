@@ -6,7 +6,6 @@ Everything here blocks. `tusd_py.stores.local` calls it from threads.
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -111,7 +110,7 @@ class LocalFiles:
                 upload = self.read_record(upload_id)
                 size = self._measure(upload)
                 if size is not None:
-                    return replace(upload, offset=size)
+                    return self._records.at(upload, size)
             self.check_identity()
             raise UploadGoneError(upload_id)
 

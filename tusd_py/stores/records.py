@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -117,17 +118,36 @@ class ParsedRecords:
 
     def __init__(self, most: int = 1024) -> None:
         self._most = most
-        self._parsed: dict[str, tuple[bytes, Upload]] = {}
+        self._known: dict[str, _Known] = {}
 
     def parse(self, upload_id: str, data: bytes) -> Upload:
         """See `parse_record` and `latest`."""
-        known = self._parsed.get(upload_id)
-        if known is not None and known[0] == data:
-            return known[1]
+        known = self._known.get(upload_id)
+        if known is not None and known.data == data:
+            return known.upload
         upload = parse_record(latest(data))
-        self._parsed.pop(upload_id, None)
-        self._parsed[upload_id] = (data, upload)
-        if len(self._parsed) > self._most:
+        self._known.pop(upload_id, None)
+        self._known[upload_id] = _Known(data, upload, upload)
+        if len(self._known) > self._most:
             with contextlib.suppress(StopIteration, KeyError, RuntimeError):  # another thread was faster
-                del self._parsed[next(iter(self._parsed))]
+                del self._known[next(iter(self._known))]
         return upload
+
+    def at(self, upload: Upload, offset: int) -> Upload:
+        """`upload`, which `parse` has given, at that offset."""
+        known = self._known.get(upload.id)
+        if known is None or known.upload is not upload:
+            return replace(upload, offset=offset)
+        measured = known.measured
+        if measured.offset != offset:
+            measured = known.measured = replace(upload, offset=offset)
+        return measured
+
+
+class _Known:
+    __slots__ = ("data", "measured", "upload")
+
+    def __init__(self, data: bytes, upload: Upload, measured: Upload) -> None:
+        self.data = data
+        self.upload = upload
+        self.measured = measured

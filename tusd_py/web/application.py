@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
-from tusd_py.web import middleware
 from tusd_py.web.forms import refuse as refuse_form
 from tusd_py.web.heads import head_reader, write_head
 from tusd_py.web.health import Health
 from tusd_py.web.keys import TALLY
+from tusd_py.web.middleware import Porter, finish_headers, identify
 from tusd_py.web.page import ADDRESS, ASSETS, Facts, Page
 from tusd_py.web.tally import Tally
 from tusd_py.web.uploads import PublishedEndpoint, UploadEndpoint
@@ -18,7 +18,7 @@ from tusd_py.web.uploads import PublishedEndpoint, UploadEndpoint
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from aiohttp.typedefs import Handler, Middleware
+    from aiohttp.typedefs import Handler
 
     from tusd_py.core.errors import TusdError
     from tusd_py.engine.uploads import UploadEngine
@@ -50,18 +50,15 @@ def make_application(
 
     Times in seconds. `tally` counts the bytes of bodies.
     """
-    urls, refusing = dialect.urls, _refusing(dialect)
+    urls = dialect.urls
     app = web.Application(
         middlewares=[
-            middleware.identify(head_reader(behind_proxy=behind_proxy)),
-            middleware.log_access,
-            *([_measure(monitoring)] if monitoring else []),
-            *([middleware.guard_origin(cors, refusing, unguarded=ASSETS)] if cors else []),
-            middleware.explain_paths(urls.base, urls.public),
+            identify(head_reader(behind_proxy=behind_proxy)),
+            _porter(dialect, cors, monitoring).middleware,
         ]
     )
     app[TALLY] = tally or Tally()
-    app.on_response_prepare.append(middleware.finish_headers(cors))
+    app.on_response_prepare.append(finish_headers(cors))
     # First come, first served: with a base path of "/" these go before uploads.
     _add_monitors(app, Health(engine), monitoring)
     for path, endpoint in (live or {}).items():
@@ -99,8 +96,16 @@ def _refusing(dialect: Tus1) -> Callable[[TusdError, RequestHead], web.Response]
     return refuse
 
 
-def _measure(monitoring: Monitoring) -> Middleware:
-    return middleware.measure(monitoring.meter, {_LIVE, _READY, monitoring.path})
+def _porter(dialect: Tus1, cors: CorsPolicy | None, monitoring: Monitoring | None) -> Porter:
+    urls = dialect.urls
+    return Porter(
+        directions=f"uploads are created by POST to {urls.base}, finished files are under {urls.public}",
+        refuse=_refusing(dialect),
+        guard=cors.check if cors else None,
+        unguarded=ASSETS,
+        meter=monitoring.meter if monitoring else None,
+        unmeasured={_LIVE, _READY, monitoring.path} if monitoring else (),
+    )
 
 
 def _add_page(
