@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -102,22 +103,24 @@ def fill(
     findings.sizes |= {
         (case.key, place.key): plan.sized(case, place) for place in plan.places for case in plan.cases
     }
-    for number, place, case, contestant in steps(plan, programs):
-        cell = (case.key, place.key, contestant.key)
-        if not findings.is_hopeless(cell):
-            sized = findings.sizes[case.key, place.key]
-            step = partial(
-                measure,
-                generator,
-                contestant=contestant,
-                program=programs[contestant.key],
-                case=sized,
-                place=place,
-                number=number,
-            )
-            said = _try(findings, cell, step)
-            say(f"{number + 1}/{plan.rounds} {place.key}, {title(sized)}, {contestant.title}: {said}")
-        yield
+    with ExitStack() as at_the_end:
+        for number, place, case, contestant in steps(plan, programs):
+            cell = (case.key, place.key, contestant.key)
+            if not findings.is_hopeless(cell):
+                sized = findings.sizes[case.key, place.key]
+                step = partial(
+                    measure,
+                    generator,
+                    contestant=contestant,
+                    program=programs[contestant.key],
+                    case=sized,
+                    place=place,
+                    number=number,
+                    at_the_end=at_the_end,
+                )
+                said = _try(findings, cell, step)
+                say(f"{number + 1}/{plan.rounds} {place.key}, {title(sized)}, {contestant.title}: {said}")
+            yield
 
 
 def _try(findings: Findings, cell: tuple[str, str, str], step: Callable[[], Measurement]) -> str:
