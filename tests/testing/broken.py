@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from tusd_py.core.model import Upload
-    from tusd_py.core.ports import Appender, Lock
+    from tusd_py.core.ports import Appender, DirectWriter, Lock
 
 
 class AppendMode(MemoryStore):
@@ -76,6 +76,38 @@ class Eager(MemoryStore):
     async def append(self, upload: Upload, *, atomic: bool = False) -> AsyncIterator[Appender]:
         async with super().append(upload) as appender:
             yield appender
+
+
+class Lazy(MemoryStore):
+    """Keeps what it is given directly, to write it when there is more."""
+
+    @asynccontextmanager
+    async def append(self, upload: Upload, *, atomic: bool = False) -> AsyncIterator[Appender]:
+        async with super().append(upload, atomic=atomic) as appender:
+            yield _LazyAppender(appender)
+
+
+class _LazyAppender:
+    is_quick = True
+
+    def __init__(self, appender: Appender) -> None:
+        self._appender = appender
+        self._kept: list[memoryview] = []
+
+    @property
+    def direct(self) -> DirectWriter:
+        return self
+
+    def __call__(self, data: memoryview) -> None:
+        self._kept.append(data)
+
+    async def write(self, data: bytes) -> None:
+        await self._appender.write(data)
+
+    async def commit(self, *, completes: bool = False) -> int:
+        for piece in self._kept:
+            await self._appender.write(bytes(piece))
+        return await self._appender.commit(completes=completes)
 
 
 class Unordered(MemoryStore):

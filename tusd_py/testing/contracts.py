@@ -16,6 +16,7 @@ from tusd_py.testing.locker_checks import LOCKER_CHECKS
 from tusd_py.testing.store_atomic import ATOMIC_CHECKS
 from tusd_py.testing.store_bytes import BYTE_CHECKS
 from tusd_py.testing.store_completion import COMPLETION_CHECKS
+from tusd_py.testing.store_direct import DIRECT_CHECKS
 from tusd_py.testing.store_housekeeping import HOUSEKEEPING_CHECKS
 from tusd_py.testing.store_joins import JOIN_CHECKS
 from tusd_py.testing.store_records import RECORD_CHECKS
@@ -40,6 +41,7 @@ STORE_CHECKS: tuple[StoreCheck, ...] = (
     *RECORD_CHECKS,
     *BYTE_CHECKS,
     *ATOMIC_CHECKS,
+    *DIRECT_CHECKS,
     *COMPLETION_CHECKS,
     *JOIN_CHECKS,
     *HOUSEKEEPING_CHECKS,

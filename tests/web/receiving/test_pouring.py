@@ -15,6 +15,7 @@ from tusd_py.web import body as body_module
 from tusd_py.web import bypass, pouring
 from tusd_py.web.body import RequestBody
 from tusd_py.web.connection import Runner
+from tusd_py.web.drainers import Drain, Drainers
 from tusd_py.web.tally import Tally
 
 if TYPE_CHECKING:
@@ -354,6 +355,27 @@ async def test_both_ways_past_the_parser_are_taken(scene: Scene) -> None:
     assert scene.tally.protocol > 0
     assert scene.tally.worker > 0
     assert scene.tally.stream + scene.tally.protocol + scene.tally.worker == len(content)
+
+
+async def test_without_a_free_thread_a_body_comes_all_the_same(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others have them all, or the server is at its end: the loop goes on with what it receives."""
+    asked: list[Drain] = []
+
+    def refuse(_drainers: Drainers, drain: Drain) -> None:
+        asked.append(drain)
+
+    monkeypatch.setattr(Drainers, "begin", refuse)
+    content = content_of(2_000_000)
+
+    await scene.send(head_of(content) + content + NEXT)
+
+    assert await scene.answer() == b"2000000"
+    assert scene.writer.content == content
+    assert scene.writer.threads == {"loop"}
+    assert asked
+    assert await scene.answer() == b"next"
 
 
 async def test_loops_in_two_threads_do_not_share_a_buffer() -> None:
