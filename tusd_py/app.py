@@ -78,19 +78,18 @@ def create_app(
 ) -> web.Application:
     """The server as an aiohttp application, for `tusd-py serve` and for embedding.
 
-    `processors` are added to those of the settings; their names are on record until they are done, so
-    they have to stay the same. `live_processor` takes the place of that of the settings. `trailers`: it
-    will be run by tusd_py.web.connection.Runner, so that checksums may come as trailers, which aiohttp's
-    own runner drops. `colleagues` are the other processes that serve the storage, under the same
-    supervisor. Makes the storage folders. Raises SettingsError when they, or a processor, cannot be used.
+    `processors` are added to those of the settings; their names are on record until they are done, so they
+    have to stay the same. `live_processor` takes the place of that of the settings. `trailers`: it will be
+    run by tusd_py.web.connection.Runner, so that checksums may come as trailers, which aiohttp's own drops.
+    `colleagues`: other processes of its supervisor, on the same storage. Makes the storage's folders;
+    SettingsError when they, or a processor, cannot be used.
     """
     settings = settings or Settings()
     metrics = PrometheusMetrics(_now) if settings.expose_metrics else None
     called = load_processors(settings, processors or {})
     engine = make_engine(settings, hooks=hooks, processors=called, metrics=metrics, colleagues=colleagues)
-    free_space, tally = FreeSpace(engine.store), Tally()
+    free_space, tally, dialect = FreeSpace(engine.store), Tally(), _dialect(settings, trailers=trailers)
     sample = _sampling(engine, metrics, free_space, tally) if metrics else None
-    dialect = _dialect(settings, trailers=trailers)
     app = make_application(
         engine,
         dialect=dialect,
@@ -104,9 +103,8 @@ def create_app(
         media=_media_sources(settings),
         tally=tally,
     )
-    app[PORTABLE] = settings.receive == "portable"
     app[ENGINE], app[SAMPLE], app[_SETTINGS] = engine, sample, settings
-    app[_METRICS], app[_FREE_SPACE] = metrics, free_space
+    app[_METRICS], app[_FREE_SPACE], app[PORTABLE] = metrics, free_space, settings.receive == "portable"
     app.cleanup_ctx.append(_life_of_the_engine)
     return app
 

@@ -79,8 +79,7 @@ class UploadEngine:
         processing: Processing | None = None,
         tell_partial: Callable[[str], None] | None = None,
     ) -> None:
-        self.store = store
-        self.locker = locker
+        self.store, self.locker = store, locker
         self._limits = limits
         self._clock = clock
         self._new_id = new_id
