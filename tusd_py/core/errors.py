@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from types import TracebackType
 
     from tusd_py.core.model import Upload
     from tusd_py.core.outcomes import BodyEnd
@@ -317,12 +316,22 @@ class LiveProcessorError(TusdError):
     """The operator's code that looks at a live upload failed or took too long; the bytes are kept."""
 
 
-@contextmanager
-def concerning(upload: Upload) -> Iterator[None]:
+class concerning:  # noqa: N801 - it stands in a `with`, like contextlib's, whose generators take longer
     """Errors from within tell which upload they are about, as it is known nearest to them."""
-    try:
-        yield
-    except TusdError as error:
-        if error.upload is None:
-            error.upload = upload
-        raise
+
+    __slots__ = ("_upload",)
+
+    def __init__(self, upload: Upload) -> None:
+        self._upload = upload
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, TusdError) and error.upload is None:
+            error.upload = self._upload

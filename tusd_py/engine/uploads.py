@@ -32,6 +32,7 @@ from tusd_py.core.outcomes import Appended, BodyEnd, Created, Inspected, Termina
 from tusd_py.engine.activity import Activity
 from tusd_py.engine.arrivals import Arrivals
 from tusd_py.engine.completion import Completion
+from tusd_py.engine.holding import Holding
 from tusd_py.engine.hookpoints import Hookpoints
 from tusd_py.engine.patience import Patience
 from tusd_py.engine.processing import Processing
@@ -309,21 +310,16 @@ class UploadEngine:
 
     # -- the one write path -------------------------------------------------------------------
 
-    @contextlib.asynccontextmanager
-    async def hold(self, upload_id: str, body: Body | None = None) -> AsyncIterator[Lock]:
-        """The upload's lock. `body` is cut when a newer request wants the lock, or the server stops."""
+    def hold(self, upload_id: str, body: Body | None = None) -> Holding:
+        """The upload's lock. `body` is cut when a newer request wants the lock, or the server stops.
+
+        Entering it raises ServerShutdownError once the engine stops.
+        """
         if self._stopping:
             raise ServerShutdownError
         cut = None if body is None else partial(body.cut, BodyEnd.SUPERSEDED)
-        bodies = {body} if body else set()
-        self._bodies |= bodies
-        try:
-            timeout = self._patience.lock_timeout
-            async with self.locker.hold(upload_id, timeout=timeout, on_takeover=cut) as lock:
-                yield lock
-        finally:
-            self._bodies -= bodies
-            self._arrivals.note(upload_id)
+        claim = self.locker.hold(upload_id, timeout=self._patience.lock_timeout, on_takeover=cut)
+        return Holding(upload_id, claim, body, self._bodies, self._arrivals)
 
     async def _receive(
         self, plan: AppendPlan, body: Body, lock: Lock, checksum: StatedChecksum, on_commit: OnCommit = None

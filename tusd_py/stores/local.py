@@ -99,6 +99,40 @@ class LocalAppender:
             os.fdatasync(self._descriptor)
 
 
+class _Append:
+    """What `LocalStore.append` gives, to be entered once. A generator would be felt by short bodies."""
+
+    def __init__(self, upload: Upload, files: LocalFiles, offload: Offload, *, atomic: bool) -> None:
+        self._upload = upload
+        self._files = files
+        self._offload = offload
+        self._atomic = atomic
+
+    async def __aenter__(self) -> LocalAppender:
+        upload, offload = self._upload, self._offload
+        opening = partial(self._files.open_at, upload, atomic=self._atomic)
+        forces = self._files.durability is Durability.COMMIT
+        acquire = offload.acquire if forces else offload.acquire_briefly
+        self._descriptor = await acquire(opening, release=os.close)
+        self._appender = LocalAppender(self._descriptor, upload, self._files, offload, atomic=self._atomic)
+        return self._appender
+
+    async def __aexit__(self, *_: object) -> None:
+        # To give back what was written can take long.
+        takes_long = self._appender.is_pending or self._appender.write_back
+        await (self._offload.run if takes_long else self._offload.brief)(self._leave)
+
+    def _leave(self) -> None:
+        try:
+            if self._appender.write_back:
+                self._appender.write_back.settle()
+            if self._appender.is_pending:
+                with contextlib.suppress(StoreError):  # the mark still says that nothing of it counts
+                    self._files.revoke(self._descriptor, self._upload)
+        finally:
+            os.close(self._descriptor)
+
+
 class LocalReader:
     """An open file, read no further than it was when it was opened."""
 
@@ -162,30 +196,9 @@ class LocalStore:
         call = self._offload.run if self._files.forces(upload) else self._offload.brief
         await call(self._files.save, upload)
 
-    @contextlib.asynccontextmanager
-    async def append(self, upload: Upload, *, atomic: bool = False) -> AsyncIterator[LocalAppender]:
+    def append(self, upload: Upload, *, atomic: bool = False) -> _Append:
         """See tusd_py.core.ports.Store.append."""
-        opening = partial(self._files.open_at, upload, atomic=atomic)
-        offload, forces = self._offload, self._durability is Durability.COMMIT
-        acquire = offload.acquire if forces else offload.acquire_briefly
-        descriptor = await acquire(opening, release=os.close)
-        appender = LocalAppender(descriptor, upload, self._files, self._offload, atomic=atomic)
-        try:
-            yield appender
-        finally:
-            # To give back what was written can take long.
-            call = self._offload.run if appender.is_pending or appender.write_back else self._offload.brief
-            await call(self._leave, descriptor, upload, appender)
-
-    def _leave(self, descriptor: int, upload: Upload, appender: LocalAppender) -> None:
-        try:
-            if appender.write_back:
-                appender.write_back.settle()
-            if appender.is_pending:
-                with contextlib.suppress(StoreError):  # the mark still says that nothing of it counts
-                    self._files.revoke(descriptor, upload)
-        finally:
-            os.close(descriptor)
+        return _Append(upload, self._files, self._offload, atomic=atomic)
 
     async def concatenate(self, upload: Upload, parts: Sequence[Upload]) -> None:
         """See tusd_py.core.ports.Store.concatenate."""
