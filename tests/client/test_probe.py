@@ -11,7 +11,7 @@ import pytest
 from tests.client.commands import Ended, feed, run
 from tests.client.conftest import EXPIRE_AFTER
 from tests.client.scripted import ScriptedServer
-from tests.support.faults import corrupt_at, lose_response, reset_after
+from tests.support.faults import corrupt_at, lose_response, refuse
 from tests.support.server import ServerProcess, fetch, head
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ def test_a_silent_server_is_given_up_after_the_timeout(state: Path) -> None:
     assert (ended.code, "no answer within 0.2 s" in ended.out) == (2, True)
 
 
-@pytest.mark.parametrize("fault", [lose_response("OPTIONS"), reset_after(0, "OPTIONS")])
+@pytest.mark.parametrize("fault", [lose_response("OPTIONS"), refuse("OPTIONS")])
 def test_a_connection_that_breaks_is_critical(
     proxy: FaultProxy, endpoint: str, state: Path, fault: Fault
 ) -> None:
