@@ -98,7 +98,7 @@ coverage: $(INSTALLED) $(SEAWEEDFS) $(CLIENTS_INSTALLED) $(HOOK_INSTALLED) $(UI_
 
 # What it compares with is found, or built on the first run; what cannot be had is left out.
 .PHONY: bench
-bench: $(INSTALLED) ## Compare uploads to the disk with others (an hour or more; ARGS=--quick: 10 min)
+bench: $(INSTALLED) ## Compare uploads to the disk with others (half an hour or more; ARGS=--quick: 10 min)
 	@$(BIN)/python -m benchmarks.local $(ARGS)
 
 .PHONY: bench-s3

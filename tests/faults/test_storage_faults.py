@@ -280,17 +280,42 @@ async def test_a_publication_is_forced_to_the_device_also_when_it_is_found_done(
     async with client.store.append(await client.store.load("one")) as appender:
         await appender.write(FILE.data)
     (tmp_path / "incoming" / "one").rename(tmp_path / "uploads" / "one")
-    forced, force = [], os.fsync
-
-    def listen(descriptor: int) -> None:
-        forced.append(Path(f"/proc/self/fd/{descriptor}").resolve())
-        force(descriptor)
-
-    monkeypatch.setattr(os, "fsync", listen)
+    forced = listen(monkeypatch)
 
     await Client(LocalStore(str(tmp_path), durability="finish")).inspect()
 
     assert tmp_path / "uploads" in forced
+
+
+@pytest.mark.parametrize("durability", ["finish", "commit"])
+async def test_the_record_of_a_finished_upload_and_its_name_are_forced_to_the_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: str
+) -> None:
+    """A line in a file whose name a loss of power takes away would be no record."""
+    forced = listen(monkeypatch)
+    client = Client(LocalStore(str(tmp_path), durability=durability))
+
+    await client.create(FILE.size)
+    at_the_creation = len(forced)
+    await client.append(0, FILE.data)
+
+    record = tmp_path / "incoming" / "one.json"
+    assert forced[-1] == (record if durability == "commit" else tmp_path / "incoming")
+    assert record in forced[at_the_creation:]
+    assert (tmp_path / "incoming" in forced[:at_the_creation]) == (durability == "commit")
+
+
+def listen(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """What is forced to the device from now on, in order."""
+    forced: list[Path] = []
+    force = os.fsync
+
+    def note(descriptor: int) -> None:
+        forced.append(Path(f"/proc/self/fd/{descriptor}").resolve())
+        force(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    return forced
 
 
 def test_folders_on_two_devices_are_refused_at_the_start(tmp_path: Path) -> None:

@@ -119,10 +119,11 @@ class LocalFiles:
         record, line = self.layout.record(upload.id), _line(upload)
         with translated():
             sync = self.forces(upload)
-            if append_line(record, line, most=LONGEST_RECORD, sync=sync):
-                return
-            replace_with(record, line, unfinished=record + UNFINISHED, sync=sync)
-            if sync:
+            appended = append_line(record, line, most=LONGEST_RECORD, sync=sync)
+            if not appended:
+                replace_with(record, line, unfinished=record + UNFINISHED, sync=sync)
+            # A creation was forced to the device under COMMIT alone: its name may be in memory only.
+            if sync and not (appended and self.durability is Durability.COMMIT):
                 sync_directory(self.layout.incoming)
 
     def list(self) -> list[str]:
