@@ -20,10 +20,12 @@ from tusd_py.core.errors import (
 from tusd_py.core.model import Lifetime, Limits, Upload, UploadState
 from tusd_py.core.ports import Hook
 from tusd_py.engine.janitor import Housekeeping
+from tusd_py.stores.local import LocalStore
 from tusd_py.testing.kit import ids
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
 
 async def test_the_chunks_together_are_held_to_the_limit() -> None:
@@ -244,6 +246,28 @@ async def test_the_collector_finishes_what_a_crash_left_of_finalize() -> None:
             assert left == [FILE], script
         else:
             assert left == sorted([assembly_id(FILE), *(caller.chunk(index) for index in range(3))])
+
+
+def lose_bytes(root: Path, upload_id: str) -> None:
+    """As a process leaves it that dies within the removal, behind its first step."""
+    (root / "incoming" / upload_id).unlink()
+
+
+async def test_a_crash_within_the_removal_of_a_chunk_leaves_nothing_of_it(tmp_path: Path) -> None:
+    """Its bytes were removed, and its record was not: finalize, again, comes to that, too."""
+    store = LocalStore(str(tmp_path))
+    scene = Scene(store)
+    caller = Caller(scene)
+    await caller.put_all()
+    scene.script(delete=[Crash()])
+    await until_it_dies(caller.finalize())
+    lose_bytes(tmp_path, caller.chunk(0))
+    scene.restart(store)
+
+    await caller.finalize()
+
+    assert await scene.stored(FILE) == WHOLE
+    assert await ids(store) == [FILE]
 
 
 async def test_a_crash_within_a_chunk_costs_that_chunk_alone() -> None:

@@ -222,13 +222,20 @@ class Completion:
         for part_id in final.parts:
             if is_private(part_id):
                 with suppress(UploadError):  # gone before an interruption
-                    part = await self.store.load(part_id)
-                    await self.store.delete(part_id)
-                    self.emit(UploadTerminated(upload=part))
+                    await self._drop_part(part_id)
         kept = tuple(part_id for part_id in final.parts if not is_private(part_id))
         final = replace(final, parts=kept)
         await self.store.save(final)
         return final
+
+    async def _drop_part(self, part_id: str) -> None:
+        try:
+            part = await self.store.load(part_id)
+        except UploadGoneError:  # a crash came between its bytes and its record
+            await self.store.delete(part_id)
+            return
+        await self.store.delete(part_id)
+        self.emit(UploadTerminated(upload=part))
 
     async def settle_finals_of(self, part_id: str) -> None:
         """Join what waits in this process for that partial, which is complete."""
