@@ -313,7 +313,7 @@ class UploadEngine:
     def hold(self, upload_id: str, body: Body | None = None) -> Holding:
         """The upload's lock. `body` is cut when a newer request wants the lock, or the server stops.
 
-        Entering it raises ServerShutdownError once the engine stops.
+        Raises ServerShutdownError once the engine stops.
         """
         if self._stopping:
             raise ServerShutdownError
