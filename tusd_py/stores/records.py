@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -48,9 +48,8 @@ def latest(data: bytes) -> bytes:
 
     What does not look like that, as when somebody has broken the lines of a record, is one record.
     """
-    end = data.rfind(b"\n")
-    line = data[data.rfind(b"\n", 0, max(end, 0)) + 1 : end]
-    return line if line.startswith(b"{") and end >= 0 else data
+    line = data.rpartition(b"\n")[0].rpartition(b"\n")[2]
+    return line if line.startswith(b"{") else data
 
 
 def parse_record(data: bytes) -> Upload:
@@ -144,10 +143,8 @@ class ParsedRecords:
         return measured
 
 
+@dataclass(slots=True)
 class _Known:
-    __slots__ = ("data", "measured", "upload")
-
-    def __init__(self, data: bytes, upload: Upload, measured: Upload) -> None:
-        self.data = data
-        self.upload = upload
-        self.measured = measured
+    data: bytes
+    upload: Upload
+    measured: Upload

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,19 +38,12 @@ def identify(read_head: Callable[[web.Request], RequestHead]) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         request[HEAD] = read_head(request)
         given = request.headers.get("X-Request-ID", "")
-        request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else _new_id()
+        request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
         # aiohttp has a task, and so a context, for each request: there is nothing of another's in it.
         structlog.contextvars.bind_contextvars(request_id=request[REQUEST_ID])
         return await handler(request)
 
     return middleware
-
-
-def _new_id() -> str:
-    """A random UUID (RFC 9562, 5.4), in a third of the time that `uuid` takes."""
-    text = os.urandom(16).hex()
-    variant = "89ab"[ord(text[16]) & 3]
-    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
