@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -84,6 +85,48 @@ async def test_an_id_is_refused_while_another_creates_it(store: LocalStore, inco
             await store.create(make_upload())
         assert "one" in incoming.names()
 
+    await store.create(make_upload())
+
+
+async def test_an_id_that_another_gives_up_meanwhile_is_free(
+    store: LocalStore, incoming: Incoming, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its creation fails between our two looks at the data."""
+    incoming.write("one")
+    open_file = os.open
+
+    def lose(path: str, flags: int, *mode: int) -> int:
+        try:
+            return open_file(path, flags, *mode)
+        except FileExistsError:
+            incoming.remove("one")
+            raise
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", lose)
+        await store.create(make_upload())
+
+    assert await put(store, "one", sample(50)) == 50
+    assert await content(store) == sample(50)
+
+
+async def test_an_id_that_another_gives_up_in_our_hands_is_refused(
+    store: LocalStore, incoming: Incoming, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What we have locked has lost its name: to go on would put the bytes where nobody finds them."""
+    incoming.write("one")
+    lock = fcntl.flock
+
+    def lose(descriptor: int, operation: int) -> None:
+        lock(descriptor, operation)
+        incoming.remove("one")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", lose)
+        with pytest.raises(NameTakenError):
+            await store.create(make_upload())
+
+    assert incoming.names() == []
     await store.create(make_upload())
 
 

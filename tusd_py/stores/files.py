@@ -97,15 +97,24 @@ def claimed(path: str, *, makes: bool = True) -> Iterator[bool]:
 
 def _open_or_make(path: str, *, makes: bool) -> tuple[int, bool]:
     """A descriptor, and whether the file is a new one."""
-    if makes:
-        with contextlib.suppress(FileExistsError):
-            return os.open(path, _NEW, 0o666), True
-    return os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC), False
+    while True:
+        if makes:
+            with contextlib.suppress(FileExistsError):
+                return os.open(path, _NEW, 0o666), True
+        try:
+            return os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC), False
+        except FileNotFoundError:
+            if not makes:
+                raise  # else somebody whose creation failed has just removed it
 
 
 def _is_empty(descriptor: int, path: str) -> bool:
     """Whether it has no bytes and its name still, which another may have taken from it meanwhile."""
-    ours, named = os.fstat(descriptor), os.lstat(path)
+    ours = os.fstat(descriptor)
+    try:
+        named = os.lstat(path)
+    except FileNotFoundError:
+        return False
     return not ours.st_size and (ours.st_dev, ours.st_ino) == (named.st_dev, named.st_ino)
 
 
