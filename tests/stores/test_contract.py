@@ -12,6 +12,7 @@ import pytest
 from tusd_py.stores.local import LocalStore
 from tusd_py.stores.memory import MemoryStore
 from tusd_py.testing import STORE_CHECKS, FaultyStore, run_store_check
+from tusd_py.testing.kit import make_upload
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -55,3 +56,14 @@ STORES: dict[str, OpenStore] = {
 async def test_store_keeps_its_promise(open_store: OpenStore, check: StoreCheck) -> None:
     """One rule of tusd_py.testing on one store: the assertions are in the check."""
     await run_store_check(check, open_store)
+
+
+@pytest.mark.parametrize("open_store", STORES.values(), ids=STORES)
+async def test_store_can_be_written_to_past_the_event_loop(open_store: OpenStore) -> None:
+    """None of ours but the one in S3 has to wait for a network."""
+    async with open_store() as open_again:
+        store = open_again()
+        await store.create(make_upload())
+        async with store.append(await store.load("one")) as appender:
+            assert appender.direct is not None
+        await store.close()

@@ -1,4 +1,5 @@
-"""Store checks: writing past the event loop. A store without such a way (`Appender.direct`) keeps them."""
+"""Store checks: writing past the event loop. Where a store has no such way (`Appender.direct`), what they
+ask of it is asked of `write`."""
 
 from __future__ import annotations
 
@@ -8,9 +9,20 @@ from typing import TYPE_CHECKING
 from tusd_py.testing.kit import content, make_upload, sample
 
 if TYPE_CHECKING:
+    from tusd_py.core.ports import Appender
     from tusd_py.testing.kit import OpenAgain, StoreCheck
 
 SIZES = (1, 70_000, 4096, 300_000, 17)
+
+
+async def _put(appender: Appender, piece: memoryview, *, in_thread: bool = False) -> None:
+    direct = appender.direct
+    if direct is None:
+        await appender.write(bytes(piece))
+    elif in_thread:
+        await asyncio.to_thread(direct, piece)
+    else:
+        direct(piece)
 
 
 async def direct_pieces_and_written_ones_follow_one_another(open_again: OpenAgain) -> None:
@@ -19,11 +31,8 @@ async def direct_pieces_and_written_ones_follow_one_another(open_again: OpenAgai
     await store.create(make_upload())
 
     async with store.append(await store.load("one")) as appender:
-        direct = appender.direct
-        if direct is None:
-            return
         for size in SIZES:
-            direct(memoryview(data)[position : position + size])
+            await _put(appender, memoryview(data)[position : position + size])
             position += size
             await appender.write(data[position : position + size])
             position += size
@@ -42,9 +51,7 @@ async def direct_writing_begins_at_the_offset(open_again: OpenAgain) -> None:
         await appender.commit()
 
     async with store.append(await store.load("one")) as appender:
-        if appender.direct is None:
-            return
-        appender.direct(memoryview(data)[5000:])
+        await _put(appender, memoryview(data)[5000:])
         offset = await appender.commit()
 
     assert offset == 9000
@@ -57,16 +64,10 @@ async def direct_writing_works_in_any_thread(open_again: OpenAgain) -> None:
     await store.create(make_upload())
 
     async with store.append(await store.load("one")) as appender:
-        direct = appender.direct
-        if direct is None:
-            return
         for number, size in enumerate(SIZES):
             piece = memoryview(data)[position : position + size]
             position += size
-            if number % 2:
-                direct(piece)
-            else:
-                await asyncio.to_thread(direct, piece)
+            await _put(appender, piece, in_thread=number % 2 == 0)
         await appender.commit()
 
     assert await content(open_again()) == data
@@ -78,12 +79,9 @@ async def what_was_written_directly_is_not_kept(open_again: OpenAgain) -> None:
     await store.create(make_upload())
 
     async with store.append(await store.load("one")) as appender:
-        direct = appender.direct
-        if direct is None:
-            return
         for start in range(0, len(data), len(buffer)):
             buffer[:] = data[start : start + len(buffer)]
-            direct(memoryview(buffer))
+            await _put(appender, memoryview(buffer))
         buffer[:] = bytes(len(buffer))
         await appender.commit()
 
@@ -97,9 +95,7 @@ async def direct_pieces_of_an_atomic_append_count_from_its_commit(open_again: Op
 
     for commits in (False, True):
         async with store.append(await store.load("one"), atomic=True) as appender:
-            if appender.direct is None:
-                return
-            appender.direct(memoryview(data))
+            await _put(appender, memoryview(data))
             assert (await store.load("one")).offset == 0, "it counts before its commit"
             if commits:
                 await appender.commit()
