@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from tests.interop.clients import NodeClient
 from tests.support.payload import Payload
 from tests.support.proxy import FaultProxy
 from tests.support.server import ServerProcess
+from tests.wire.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +22,7 @@ def test_a_finished_upload_can_leave_the_url_storage(
     """`removeFingerprintOnSuccess`: the next upload of the same file is a new one."""
     payload = Payload(size=100_000, seed=70)
     first = node_client.upload(endpoint, payload, removeFingerprintOnSuccess=True)
+    wait_until_empty(tmp_path / "urls.json")
     node_client.restart()
     second = node_client.upload(endpoint, payload, resume=True, removeFingerprintOnSuccess=True)
 
@@ -29,7 +30,12 @@ def test_a_finished_upload_can_leave_the_url_storage(
     check_success(server, second, payload)
     assert second.found == 0
     assert second.url != first.url
-    assert json.loads((tmp_path / "urls.json").read_text()) == {}
+    wait_until_empty(tmp_path / "urls.json")
+
+
+def wait_until_empty(storage: Path) -> None:
+    """The client says that it has succeeded before it forgets the upload."""
+    wait_until(lambda: storage.read_text() == "{}", "the upload is still in the URL storage")
 
 
 def test_an_upload_that_is_gone_is_started_anew(
