@@ -366,7 +366,7 @@ def crash(root: Path, durability: str, *options: str) -> list[Path]:
     return [path for path in root.iterdir() if path.is_dir()]
 
 
-@pytest.mark.parametrize(("durability", "steps"), [("os", 30), ("finish", 37), ("commit", 49)])
+@pytest.mark.parametrize(("durability", "steps"), [("os", 28), ("finish", 37), ("commit", 46)])
 async def test_a_process_that_dies_at_any_step_loses_nothing(
     tmp_path: Path, durability: str, steps: int
 ) -> None:

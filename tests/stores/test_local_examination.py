@@ -182,7 +182,8 @@ async def store_too_much(store: LocalStore, root: Path) -> Damage:
 
 
 async def tear_a_mark(store: LocalStore, root: Path) -> Damage:
-    (root / "incoming/open.mark").write_bytes(b"")
+    with (root / "incoming/open.json").open("ab") as file:
+        file.write(b'{"mark": 1\0}\n')
     return Damage(
         kind=FindingKind.CORRUPT_RECORD,
         subject="open",
@@ -223,17 +224,6 @@ async def link_a_claim(store: LocalStore, root: Path) -> Damage:
     )
 
 
-async def leave_a_mark(store: LocalStore, root: Path) -> Damage:
-    (root / "incoming/stray.mark").write_bytes(b"5")
-    return Damage(
-        kind=FindingKind.TORN_TEMPORARY,
-        subject="stray.mark",
-        is_repairable=True,
-        touched="incoming/stray.mark",
-        mended=("incoming/stray.mark",),
-    )
-
-
 async def interrupt_a_completion(store: LocalStore, root: Path) -> Damage:
     await start(store, b"whole", "late")
     await begin_completion(store, "late")
@@ -259,7 +249,6 @@ DAMAGES: tuple[Callable[[LocalStore, Path], Awaitable[Damage]], ...] = (
     publish_a_stranger,
     interrupt_a_save,
     link_a_claim,
-    leave_a_mark,
     interrupt_a_completion,
 )
 
@@ -383,8 +372,9 @@ async def test_folders_are_not_ours(store: LocalStore, tmp_path: Path) -> None:
 
 
 async def test_a_crashed_atomic_append_is_no_finding(store: LocalStore, tmp_path: Path) -> None:
-    """Its mark belongs to an upload on record, which simply goes on from there."""
-    (tmp_path / "incoming/open.mark").write_bytes(b"10")
+    """The upload simply goes on from its mark."""
+    with (tmp_path / "incoming/open.json").open("ab") as record:
+        record.write(b'{"mark": 10}\n')
     with (tmp_path / "incoming/open").open("ab") as file:
         file.write(b"does not count")
 

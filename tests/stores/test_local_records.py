@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.stores.record_file import RecordFile
 from tusd_py.core.errors import RecordCorruptError, StorageFullError
 from tusd_py.core.model import Metadata
 from tusd_py.stores.local import LocalStore
@@ -30,82 +31,59 @@ async def store(tmp_path: Path) -> AsyncIterator[LocalStore]:
     await store.close()
 
 
-class Record:
-    """The file with the record of "one"."""
-
-    def __init__(self, root: Path) -> None:
-        self._path = root / "incoming" / "one.json"
-
-    def read(self) -> bytes:
-        return self._path.read_bytes()
-
-    def write(self, content: bytes) -> None:
-        self._path.write_bytes(content)
-
-    @property
-    def inode(self) -> int:
-        return self._path.stat().st_ino
-
-
 @pytest.fixture
-def record(tmp_path: Path) -> Record:
+def record(tmp_path: Path) -> RecordFile:
     """That of `store`."""
-    return Record(tmp_path)
+    return RecordFile(tmp_path)
 
 
-async def load_anew(store: LocalStore, root: Path) -> int | None:
-    """The length that a process of its own would find, and this one finds too."""
-    other = LocalStore(str(root))
-    try:
-        length = (await other.load("one")).length
-    finally:
-        await other.close()
-    assert (await store.load("one")).length == length
-    return length
+async def length_of(store: LocalStore, record: RecordFile) -> int | None:
+    """The length that everybody finds."""
+    return (await record.load(store)).length
 
 
-async def test_a_change_is_a_line_more(store: LocalStore, tmp_path: Path, record: Record) -> None:
+async def test_a_change_is_a_line_more(store: LocalStore, record: RecordFile) -> None:
     """In the same file: on ext4 each file that goes away makes it slower to create others."""
     before, inode = record.read(), record.inode
 
     for length in (7, 8):
         await store.save(replace(await store.load("one"), length=length))
-        assert await load_anew(store, tmp_path) == length
+        assert await length_of(store, record) == length
 
     assert record.inode == inode
     assert record.read().startswith(before)
     assert len(record.read().splitlines()) == 3
 
 
-async def test_a_torn_line_does_not_count(store: LocalStore, tmp_path: Path, record: Record) -> None:
+async def test_a_torn_line_does_not_count(store: LocalStore, record: RecordFile) -> None:
     """Wherever it was torn: the record is the one from before, and the next change is whole again."""
     whole = record.read()
     line = format_record(make_upload(length=7)) + b"\n"
 
     for end in range(len(line)):
         record.write(whole + line[:end])
-        assert await load_anew(store, tmp_path) == 100, end
+        assert await length_of(store, record) == 100, end
     record.write(whole + line)
-    assert await load_anew(store, tmp_path) == 7
+    assert await length_of(store, record) == 7
 
     for end in (1, len(line) // 2, len(line) - 1):
         record.write(whole + line[:end])
         await store.save(replace(await store.load("one"), length=9))
-        assert await load_anew(store, tmp_path) == 9
+        assert await length_of(store, record) == 9
 
 
 async def test_what_a_loss_of_power_left_behind_does_not_count(
-    store: LocalStore, tmp_path: Path, record: Record
+    store: LocalStore, record: RecordFile
 ) -> None:
     """Some file systems know of the length of a file before they know of its bytes."""
     record.write(record.read() + bytes(200))
 
-    assert await load_anew(store, tmp_path) == 100
+    assert await length_of(store, record) == 100
     await store.save(replace(await store.load("one"), length=9))
-    assert await load_anew(store, tmp_path) == 9
+    assert await length_of(store, record) == 9
 
 
-async def test_a_line_that_cannot_be_read_is_not_passed_over(store: LocalStore, record: Record) -> None:
+async def test_a_line_that_cannot_be_read_is_not_passed_over(store: LocalStore, record: RecordFile) -> None:
     """It was written whole, so what came before is out of date: a person has to look."""
     record.write(record.read() + b'{"version": 1}\n')
 
@@ -114,23 +92,21 @@ async def test_a_line_that_cannot_be_read_is_not_passed_over(store: LocalStore, 
 
 
 @pytest.mark.parametrize("end", [b"", b"\n"])
-async def test_a_record_in_several_lines_is_read(
-    store: LocalStore, tmp_path: Path, record: Record, end: bytes
-) -> None:
+async def test_a_record_in_several_lines_is_read(store: LocalStore, record: RecordFile, end: bytes) -> None:
     """As somebody writes it who has mended it by hand; it is one line again after the next change."""
-    record.write(record.read().strip().replace(b", ", b",\n ").replace(b"{", b"{\n ") + end)
+    record.break_lines(end)
 
-    assert await load_anew(store, tmp_path) == 100
+    assert await length_of(store, record) == 100
     await store.save(replace(await store.load("one"), length=9))
-    assert await load_anew(store, tmp_path) == 9
+    assert await length_of(store, record) == 9
 
 
-async def test_a_long_record_is_replaced(store: LocalStore, tmp_path: Path, record: Record) -> None:
+async def test_a_long_record_is_replaced(store: LocalStore, record: RecordFile) -> None:
     """What takes long to come to its end has many lines; the file does not grow for ever."""
     seen = []
     for length in range(100, 160):
         await store.save(replace(await store.load("one"), length=length))
-        assert await load_anew(store, tmp_path) == length
+        assert await length_of(store, record) == length
         seen.append(len(record.read()))
 
     assert max(seen) <= LONGEST_RECORD
@@ -138,19 +114,19 @@ async def test_a_long_record_is_replaced(store: LocalStore, tmp_path: Path, reco
 
 
 async def test_a_record_longer_than_that_is_replaced_each_time(
-    store: LocalStore, tmp_path: Path, record: Record
+    store: LocalStore, record: RecordFile
 ) -> None:
     """Metadata may be long."""
     long = replace(make_upload(), metadata=Metadata.parse(f"a {'QUJD' * 2000}"))
     for length in (7, 8):
         await store.save(replace(long, length=length))
 
-        assert await load_anew(store, tmp_path) == length
+        assert await length_of(store, record) == length
         assert len(record.read().splitlines()) == 1
 
 
 async def test_a_disk_that_fills_up_within_a_line_changes_nothing(
-    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: LocalStore, record: RecordFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A write that takes a part, and then an error."""
     upload, write = await store.load("one"), os.write
@@ -166,9 +142,9 @@ async def test_a_disk_that_fills_up_within_a_line_changes_nothing(
         with pytest.raises(StorageFullError):
             await store.save(replace(upload, length=7))
 
-    assert await load_anew(store, tmp_path) == 100
+    assert await length_of(store, record) == 100
     await store.save(replace(upload, length=8))
-    assert await load_anew(store, tmp_path) == 8
+    assert await length_of(store, record) == 8
 
 
 def test_the_latest_of_nothing_is_no_record() -> None:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from tests.support.payload import sha256
 from tests.wire.raw import Response, Wire, format_head
+from tusd_py.stores.records import format_mark, latest, latest_mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -123,9 +124,10 @@ class Tus:
         return found[0].read_bytes()
 
     def files(self, part: str = "") -> dict[str, str]:
-        """Every file of the storage with `part` in its name: relative path and digest."""
+        """Every file of the storage with `part` in its name: relative path and digest, of records that of
+        what counts in them."""
         return {
-            str(file.relative_to(self.folder)): sha256(file.read_bytes())
+            str(file.relative_to(self.folder)): sha256(_what_counts(file))
             for file in sorted(self.folder.rglob("*"))
             if file.is_file() and part in file.name
         }
@@ -150,6 +152,12 @@ class Tus:
         before = self.files()
         yield
         assert self.files() == before
+
+
+def _what_counts(file: Path) -> bytes:
+    """Its content; of a record the last line, and the mark that is in force."""
+    content = file.read_bytes()
+    return latest(content) + format_mark(latest_mark(content)) if file.suffix == ".json" else content
 
 
 def path_of(answer: Response) -> str:

@@ -12,7 +12,7 @@ from tusd_py.core.errors import RecordCorruptError, UploadNotFoundError
 from tusd_py.core.findings import Finding, FindingKind
 from tusd_py.core.model import Upload, UploadState
 from tusd_py.stores.files import claimed, size_of, translated, unlink
-from tusd_py.stores.local_layout import MARK, RECORD, UNFINISHED, Layout, is_id
+from tusd_py.stores.local_layout import RECORD, UNFINISHED, Layout, is_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +54,7 @@ def repair(files: LocalFiles, finding: Finding) -> None:
                 if size_of(layout.data(subject)) is None:
                     unlink(layout.record(subject))
             case FindingKind.OFFSET_BEYOND_LENGTH:
-                upload = files.read_record(subject)
+                upload = files.read(subject).upload
                 if upload.length is not None and (size_of(layout.data(subject)) or 0) > upload.length:
                     os.truncate(layout.data(subject), upload.length)
             case _:
@@ -87,12 +87,8 @@ def _examine_name(files: LocalFiles, name: str, known: set[str], since: datetime
         return _found(FindingKind.TORN_TEMPORARY, name, detail, since, is_repairable=True)
     if name.endswith(RECORD):
         return _examine_record(files, name.removesuffix(RECORD), since)
-    upload_id = name.removesuffix(MARK)
-    if upload_id in known or name.startswith("."):
+    if name in known or name.startswith("."):
         return None
-    if name.endswith(MARK):
-        detail = "the mark of an upload that is not on record"
-        return _found(FindingKind.TORN_TEMPORARY, name, detail, since, is_repairable=True)
     size = size_of(os.path.join(files.layout.incoming, name)) or 0
     detail = f"{size} bytes of an upload that is not on record"
     is_repairable = size == 0 and is_id(name)  # a file of any other name was never ours
@@ -101,11 +97,12 @@ def _examine_name(files: LocalFiles, name: str, known: set[str], since: datetime
 
 def _examine_record(files: LocalFiles, upload_id: str, since: datetime) -> Finding | None:
     try:
-        upload, mark = files.read_record(upload_id), files.read_mark(upload_id)
+        record = files.read(upload_id)
     except RecordCorruptError as error:
         return _found(FindingKind.CORRUPT_RECORD, upload_id, str(error), since, is_repairable=False)
     except UploadNotFoundError:  # removed beside us
         return None
+    upload, mark = record.upload, record.mark
     if upload.state is UploadState.EXPIRED:
         return None
     data = size_of(files.layout.data(upload_id))

@@ -32,7 +32,7 @@ from tusd_py.stores.files import (
     write_new,
 )
 from tusd_py.stores.local_layout import RECORD, UNFINISHED, Layout
-from tusd_py.stores.records import ParsedRecords, format_record
+from tusd_py.stores.records import Parsed, ParsedRecords, format_mark, format_record, latest, latest_mark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,21 +107,22 @@ class LocalFiles:
         """The record with the measured offset."""
         with translated():
             for _ in range(2):  # a completion may move the bytes between our two looks
-                upload = self.read_record(upload_id)
-                size = self._measure(upload)
-                if size is not None:
-                    return self._records.at(upload, size)
+                record = self.read(upload_id)
+                offset = self._measure(record)
+                if offset is not None:
+                    return record.at(offset)
             self.check_identity()
             raise UploadGoneError(upload_id)
 
     def save(self, upload: Upload) -> None:
-        """A line more, which counts when it is whole; a long file is replaced by one of a line."""
+        """A line more, which counts when it is whole; a long file is replaced by a short one."""
         record, line = self.layout.record(upload.id), _line(upload)
         with translated():
             sync = self.forces(upload)
             appended = append_line(record, line, most=LONGEST_RECORD, sync=sync)
             if not appended:
-                replace_with(record, line, unfinished=record + UNFINISHED, sync=sync)
+                content = line + self._kept_mark(record)
+                replace_with(record, content, unfinished=record + UNFINISHED, sync=sync)
             # A creation was forced to the device under COMMIT alone: its name may be in memory only.
             if sync and not (appended and self.durability is Durability.COMMIT):
                 sync_directory(self.layout.incoming)
@@ -136,16 +137,25 @@ class LocalFiles:
         finishing = upload.state is not UploadState.OPEN
         return self.durability is Durability.COMMIT or (self.durability is Durability.FINISH and finishing)
 
-    def read_record(self, upload_id: str) -> Upload:
-        """The record, at offset 0. UploadNotFoundError only when it is certain that there is none."""
+    @staticmethod
+    def _kept_mark(record: str) -> bytes:
+        """The mark that is in force, for the file that takes the place of this one."""
         try:
-            upload = self._records.parse(upload_id, read_whole(self.layout.record(upload_id)))
+            mark = latest_mark(read_whole(record))
+        except FileNotFoundError:
+            return b""
+        return b"" if mark is None else format_mark(mark)
+
+    def read(self, upload_id: str) -> Parsed:
+        """The record and its mark. UploadNotFoundError only when it is certain that there is none."""
+        try:
+            record = self._records.parse(upload_id, read_whole(self.layout.record(upload_id)))
         except FileNotFoundError:
             self.check_identity()
             raise UploadNotFoundError(upload_id) from None
-        if upload.id != upload_id:
-            raise RecordCorruptError(f"the record of {upload_id} speaks of {upload.id}")
-        return upload
+        if record.upload.id != upload_id:
+            raise RecordCorruptError(f"the record of {upload_id} speaks of {record.upload.id}")
+        return record
 
     def check_identity(self) -> None:
         """An unmounted or replaced folder lacks everything, but that says nothing about our uploads."""
@@ -158,8 +168,9 @@ class LocalFiles:
 
     # -- bytes --------------------------------------------------------------------------------
 
-    def _measure(self, upload: Upload) -> int | None:
+    def _measure(self, record: Parsed) -> int | None:
         """Bytes that count, or None where there is no file to measure or it is not what it was."""
+        upload = record.upload
         if upload.state is UploadState.EXPIRED:
             return 0
         if upload.state is UploadState.COMPLETE:
@@ -172,7 +183,7 @@ class LocalFiles:
             sync_data(self.layout.data(upload.id))  # whoever is told this offset may forget these bytes
         if size is None:
             return None
-        limits = (size, upload.length, self.read_mark(upload.id))
+        limits = (size, upload.length, record.mark)
         return min(limit for limit in limits if limit is not None)
 
     def _place(self, upload: Upload) -> str:
@@ -181,66 +192,60 @@ class LocalFiles:
     def open_at(self, upload: Upload, *, atomic: bool) -> int:
         """A descriptor to write with at `upload.offset`; surplus beyond it is cut.
 
-        With `atomic`, the mark says from now on that nothing beyond that offset counts.
+        With `atomic`, a mark says from now on that nothing beyond that offset counts.
         """
         with translated():
             try:
                 descriptor = os.open(self.layout.data(upload.id), os.O_WRONLY | os.O_CLOEXEC)
             except FileNotFoundError:
-                self.read_record(upload.id)  # says so if there is no such upload
+                self.read(upload.id)  # says so if there is no such upload
                 raise
             try:
-                self._cut(descriptor, upload)
+                self._cut(descriptor, upload, is_marked=self.read(upload.id).mark is not None)
                 if atomic:
-                    self._write_mark(upload)
+                    self._write_mark(upload.id, upload.offset)
             except BaseException:
                 os.close(descriptor)
                 raise
             return descriptor
 
-    def _cut(self, descriptor: int, upload: Upload) -> None:
+    def _cut(self, descriptor: int, upload: Upload, *, is_marked: bool) -> None:
+        """Nothing lies beyond `upload.offset` any more, and what comes there counts."""
         size = os.fstat(descriptor).st_size
         if size < upload.offset:
             raise StoreError(f"{size} bytes are left of {upload.offset}")
         if size > upload.offset:
             os.ftruncate(descriptor, upload.offset)
-        if self.read_mark(upload.id) is not None:  # an atomic append ended in a crash
+        if is_marked:  # an atomic append was left, or ended in a crash
             if self.durability is Durability.COMMIT:
                 os.fdatasync(descriptor)  # the surplus is gone for good before the mark is
-            self._remove_mark(upload.id)
+            self._write_mark(upload.id, None)
 
     def accept(self, descriptor: int, upload_id: str) -> None:
-        """What an atomic append wrote counts from now on: removing the mark is the whole commit."""
+        """What an atomic append wrote counts from now on: taking the mark back is the whole commit."""
         with translated():
             if self.durability is Durability.COMMIT:
                 os.fdatasync(descriptor)
-            self._remove_mark(upload_id)
+            self._write_mark(upload_id, None)
 
     def revoke(self, descriptor: int, upload: Upload) -> None:
         """What an atomic append wrote is gone."""
         with translated():
-            self._cut(descriptor, upload)
+            self._cut(descriptor, upload, is_marked=True)
 
-    def read_mark(self, upload_id: str) -> int | None:
-        """The offset beyond which nothing counts, None where everything does."""
-        try:
-            return int(read_whole(self.layout.mark(upload_id)))
-        except FileNotFoundError:
-            return None
-        except ValueError:  # a power loss: how much counts is not known any more
-            raise RecordCorruptError(f"the mark of {upload_id} cannot be read") from None
-
-    def _write_mark(self, upload: Upload) -> None:
-        mark = self.layout.mark(upload.id)
+    def _write_mark(self, upload_id: str, offset: int | None) -> None:
+        """A line more, as `save` does; None takes the mark back."""
+        record, line = self.layout.record(upload_id), format_mark(offset)
         sync = self.durability is Durability.COMMIT
-        replace_with(mark, str(upload.offset).encode(), unfinished=mark + UNFINISHED, sync=sync)
-        if sync:
-            sync_directory(self.layout.incoming)
-
-    def _remove_mark(self, upload_id: str) -> None:
-        unlink(self.layout.mark(upload_id))
-        if self.durability is Durability.COMMIT:
-            sync_directory(self.layout.incoming)
+        # What begins to be short of room does so with the mark, and not when that is to be taken back.
+        most = LONGEST_RECORD - (0 if offset is None else len(format_mark(None)))
+        if not append_line(record, line, most=most, sync=sync):
+            content = latest(read_whole(record)).rstrip(b"\n") + b"\n"
+            if offset is not None:
+                content += line
+            replace_with(record, content, unfinished=record + UNFINISHED, sync=sync)
+            if sync:
+                sync_directory(self.layout.incoming)
 
     def open_for_reading(self, upload: Upload) -> BinaryIO:
         """The published file, else the incoming one."""
@@ -248,7 +253,7 @@ class LocalFiles:
             try:
                 return open(self._place(upload), "rb")
             except FileNotFoundError:  # published or removed in the meantime
-                self.read_record(upload.id)
+                self.read(upload.id)
                 return open(self.layout.public(upload), "rb")
 
     # -- the end ------------------------------------------------------------------------------
@@ -293,7 +298,7 @@ class LocalFiles:
             if size is not None:
                 self._finish_whole(upload, size)
             elif not is_public or size_of(self.layout.public(upload)) != upload.length:
-                self.read_record(upload.id)
+                self.read(upload.id)
                 raise StoreError(f"upload {upload.id} has no bytes to publish")
             if self.durability is not Durability.OS:
                 sync_directory(self.layout.published)
@@ -316,22 +321,20 @@ class LocalFiles:
     def delete(self, upload_id: str) -> None:
         """Published file, bytes, record, in this order: until the last step it can be done again."""
         with translated():
-            upload = self.read_record(upload_id)
-            self.discard(upload)
+            self.discard(self.read(upload_id).upload)
             unlink(self.layout.record(upload_id) + UNFINISHED)
             unlink(self.layout.record(upload_id))
             if self.durability is not Durability.OS:
                 sync_directory(self.layout.incoming)
 
     def discard(self, upload: Upload) -> None:
-        """Published file, bytes, mark; the record stays."""
+        """Published file, bytes; the record stays."""
         data, public = self.layout.data(upload.id), self.layout.public(upload)
         with translated():
             self.check_identity()  # elsewhere there is nothing of it to remove
             if self._owns_public(upload, data, public):
                 unlink(public)
             unlink(data)
-            unlink(self.layout.mark(upload.id))
             if self.durability is not Durability.OS:
                 sync_directory(self.layout.published)
                 sync_directory(self.layout.incoming)

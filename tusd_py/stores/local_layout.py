@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 PUBLISHED = "uploads"
 RECORD = ".json"
-MARK = ".mark"
 UNFINISHED = ".tmp"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -41,10 +40,6 @@ class Layout:
     def record(self, upload_id: str) -> str:
         """What is known of the upload."""
         return self.data(upload_id) + RECORD
-
-    def mark(self, upload_id: str) -> str:
-        """There while an atomic append runs: the offset beyond which no byte counts."""
-        return self.data(upload_id) + MARK
 
     def public(self, upload: Upload) -> str:
         """The finished file."""

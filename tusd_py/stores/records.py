@@ -2,12 +2,15 @@
 
 `deliveries` is there only while there are any. A record without it is one of before there were
 deliveries, or of an upload that has none: both have nothing to deliver.
+
+A file of records grows by lines. Some are marks: how many bytes count, whatever lies beyond.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 VERSION = 1
+
+_MARK = re.compile(rb'^\{"mark": (?:([0-9]+)|null)\}\n', re.MULTILINE)
 
 
 def format_record(upload: Upload) -> bytes:
@@ -43,11 +48,24 @@ def format_record(upload: Upload) -> bytes:
     return json.dumps(fields).encode()
 
 
+def format_mark(offset: int | None) -> bytes:
+    """A line that says that no byte beyond `offset` counts; None: all do, as without any mark."""
+    return b'{"mark": %s}\n' % (b"null" if offset is None else b"%d" % offset)
+
+
+def latest_mark(data: bytes) -> int | None:
+    """What the last mark says that was written whole."""
+    marks = _MARK.findall(data)
+    return int(marks[-1]) if marks and marks[-1] else None
+
+
 def latest(data: bytes) -> bytes:
     """Of records that were written one behind the other, a line each, the last that was written whole.
 
-    What does not look like that, as when somebody has broken the lines of a record, is one record.
+    What does not look like that, as when somebody has broken the lines of a record, is one record. Marks
+    are passed over.
     """
+    data = _MARK.sub(b"", data)
     line = data.rpartition(b"\n")[0].rpartition(b"\n")[2]
     return line if line.startswith(b"{") else data
 
@@ -109,6 +127,29 @@ def _length(value: object) -> int | None:
     return value
 
 
+@dataclass(slots=True)
+class Parsed:
+    """A file of records, its last record as an upload at offset 0, and its last mark."""
+
+    data: bytes
+    upload: Upload
+    mark: int | None
+    _measured: Upload
+
+    @classmethod
+    def of(cls, data: bytes) -> Parsed:
+        """Raises RecordCorruptError."""
+        upload = parse_record(latest(data))
+        return cls(data, upload, latest_mark(data), upload)
+
+    def at(self, offset: int) -> Upload:
+        """The upload at that offset."""
+        measured = self._measured
+        if measured.offset != offset:
+            measured = self._measured = replace(self.upload, offset=offset)
+        return measured
+
+
 class ParsedRecords:
     """Files of records as they were parsed last: the same bytes are not parsed again. Any thread may ask.
 
@@ -117,34 +158,17 @@ class ParsedRecords:
 
     def __init__(self, most: int = 1024) -> None:
         self._most = most
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, Parsed] = {}
 
-    def parse(self, upload_id: str, data: bytes) -> Upload:
-        """See `parse_record` and `latest`."""
+    def parse(self, upload_id: str, data: bytes) -> Parsed:
+        """See `Parsed.of`."""
         known = self._known.get(upload_id)
         if known is not None and known.data == data:
-            return known.upload
-        upload = parse_record(latest(data))
+            return known
+        parsed = Parsed.of(data)
         self._known.pop(upload_id, None)
-        self._known[upload_id] = _Known(data, upload, upload)
+        self._known[upload_id] = parsed
         if len(self._known) > self._most:
             with contextlib.suppress(StopIteration, KeyError, RuntimeError):  # another thread was faster
                 del self._known[next(iter(self._known))]
-        return upload
-
-    def at(self, upload: Upload, offset: int) -> Upload:
-        """`upload`, which `parse` has given, at that offset."""
-        known = self._known.get(upload.id)
-        if known is None or known.upload is not upload:
-            return replace(upload, offset=offset)
-        measured = known.measured
-        if measured.offset != offset:
-            measured = known.measured = replace(upload, offset=offset)
-        return measured
-
-
-@dataclass(slots=True)
-class _Known:
-    data: bytes
-    upload: Upload
-    measured: Upload
+        return parsed
