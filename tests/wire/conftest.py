@@ -67,7 +67,7 @@ class LogLines:
         """The access line of that request, which reaches us on another way than its answer."""
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
-            lines = [json.loads(line) for line in self if '"event": "request"' in line]
+            lines = [json.loads(line) for line in self if '"event":"request"' in line]
             found: list[dict[str, object]] = [line for line in lines if line["request_id"] == request_id]
             if found:
                 return found[-1]

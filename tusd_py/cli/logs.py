@@ -10,6 +10,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+try:
+    import orjson
+except ImportError:  # it comes with the extra `fast`
+    orjson = None  # type: ignore[assignment]
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -62,13 +67,22 @@ def _json_lines() -> list[structlog.typing.Processor]:
 
 
 def _dumps(event: dict[str, object], default: Callable[[object], object]) -> str:
+    """ASCII only: what stderr would make of anything else depends on where it leads."""
+    if orjson is not None:
+        try:
+            line = orjson.dumps(event, default=default, option=orjson.OPT_PASSTHROUGH_DATETIME)
+        except TypeError:  # half a pair of surrogates, or a number of more than 64 bits
+            pass
+        else:
+            if line.isascii():
+                return line.decode()
     return _encoder(default).encode(event)
 
 
 @cache
 def _encoder(default: Callable[[object], object]) -> json.JSONEncoder:
     """json.dumps would make one for each line."""
-    return json.JSONEncoder(default=default)
+    return json.JSONEncoder(default=default, separators=(",", ":"))
 
 
 def _route_standard_logging(
