@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,14 +12,15 @@ import pytest
 from tests.stores.record_file import RecordFile
 from tusd_py.core.errors import RecordCorruptError, StorageFullError
 from tusd_py.core.model import Metadata
-from tusd_py.stores import files
+from tusd_py.stores import files, local_files
+from tusd_py.stores.files import size_of
 from tusd_py.stores.local import LocalStore
 from tusd_py.stores.local_files import LONGEST_RECORD
 from tusd_py.stores.records import format_mark, format_record, latest, latest_mark
 from tusd_py.testing.kit import content, make_upload, put, sample
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 BEFORE, CHUNK = sample(10), sample(10, 1)
@@ -84,6 +86,58 @@ async def test_a_mark_counts_from_its_last_byte_on(store: LocalStore, record: Re
         assert await offset_of(store, record) == len(BEFORE), count
     record.write(whole + mark + end)
     assert await offset_of(store, record) == len(BEFORE + CHUNK)
+
+
+@pytest.fixture
+async def other(tmp_path: Path) -> AsyncIterator[LocalStore]:
+    """A process of its own on the storage of `store`."""
+    store = LocalStore(str(tmp_path))
+    yield store
+    await store.close()
+
+
+class Interference:
+    """What another process does while the bytes are measured, before the look and after it; once each."""
+
+    def __init__(self, *, before: Iterator[object], after: Iterator[object]) -> None:
+        self._before, self._after = before, after
+
+    def size_of(self, path: str) -> int | None:
+        next(self._before, None)
+        size = size_of(path)
+        next(self._after, None)
+        return size
+
+
+@pytest.mark.parametrize("metadata", ["", LONG.raw], ids=["short", "long"])
+@pytest.mark.parametrize("ends", ["before", "after"])
+async def test_who_looks_beside_an_atomic_append_never_sees_its_bytes(
+    store: LocalStore,
+    other: LocalStore,
+    monkeypatch: pytest.MonkeyPatch,
+    ends: str,
+    metadata: str,
+) -> None:
+    """Not when it begins between the looks at the record and at the bytes, nor when it is left there."""
+    await store.save(replace(await store.load("one"), metadata=Metadata.parse(metadata)))
+    upload = await store.load("one")
+
+    def append() -> Iterator[None]:
+        descriptor = other._files.open_at(upload, atomic=True)
+        os.pwrite(descriptor, CHUNK, len(BEFORE))
+        yield
+        other._files.revoke(descriptor, upload)
+        os.close(descriptor)
+
+    steps = append()
+    before, after = {"before": (steps, iter(())), "after": (steps, steps)}[ends]
+    with monkeypatch.context() as patch:
+        patch.setattr(local_files, "size_of", Interference(before=before, after=after).size_of)
+        seen = await store.load("one")
+        list(steps)
+
+    assert seen == upload
+    assert await content(store) == BEFORE
 
 
 @pytest.mark.parametrize("torn", [b"", b"{", b'{"mark": nul', b'{"version": 1, "id"'])

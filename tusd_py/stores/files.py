@@ -6,13 +6,15 @@ import contextlib
 import errno
 import fcntl
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from tusd_py.core.errors import StorageFullError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
+
+Stamp: TypeAlias = tuple[int, int, int]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
@@ -118,17 +120,29 @@ def _is_empty(descriptor: int, path: str) -> bool:
     return not ours.st_size and (ours.st_dev, ours.st_ino) == (named.st_dev, named.st_ino)
 
 
+def stamp_of(file: str | int) -> Stamp:
+    """What of a file, a path or a descriptor, is another after each `append_line` and `replace_with`."""
+    status = os.stat(file)
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def read_whole(path: str) -> bytes:
     """The content of a small file."""
+    return read_stamped(path)[0]
+
+
+def read_stamped(path: str) -> tuple[bytes, Stamp]:
+    """The content of a small file, and its stamp from before it was read."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
+        stamp = stamp_of(descriptor)
         content = piece = os.read(descriptor, _SMALL)
         while len(piece) == _SMALL:
             piece = os.read(descriptor, _SMALL)
             content += piece
     finally:
         os.close(descriptor)
-    return content
+    return content, stamp
 
 
 def replace_with(path: str, content: bytes, *, unfinished: str, sync: bool) -> None:

@@ -22,9 +22,11 @@ from tusd_py.stores.files import (
     claimed,
     copy,
     move_without_replacing,
+    read_stamped,
     read_whole,
     replace_with,
     size_of,
+    stamp_of,
     sync_data,
     sync_directory,
     translated,
@@ -37,9 +39,13 @@ from tusd_py.stores.records import Parsed, ParsedRecords, format_mark, format_re
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tusd_py.stores.files import Stamp
 
 LONGEST_RECORD = 4096
 """Bytes to which a record may grow by the lines that are added to it: what a file takes up anyway."""
+
+_LOOKS = 100
+"""A look takes less time than what changes a record takes from one change to the next."""
 
 
 class Durability(StrEnum):
@@ -104,15 +110,29 @@ class LocalFiles:
             raise
 
     def load(self, upload_id: str) -> Upload:
-        """The record with the measured offset."""
+        """The record with the measured offset, both of one moment.
+
+        Between our looks at the one and the other an atomic append may begin, or end in either way, and a
+        completion move the bytes: then we look again.
+        """
         with translated():
-            for _ in range(2):  # a completion may move the bytes between our two looks
-                record = self.read(upload_id)
+            for _ in range(_LOOKS):
+                record, stamp = self._read(upload_id)
                 offset = self._measure(record)
-                if offset is not None:
-                    return record.at(offset)
-            self.check_identity()
-            raise UploadGoneError(upload_id)
+                if self._has_stamp(upload_id, stamp):
+                    break
+            else:
+                raise StoreError(f"the record of {upload_id} changes all the time")
+            if offset is None:
+                self.check_identity()
+                raise UploadGoneError(upload_id)
+            return record.at(offset)
+
+    def _has_stamp(self, upload_id: str, stamp: Stamp) -> bool:
+        try:
+            return stamp_of(self.layout.record(upload_id)) == stamp
+        except FileNotFoundError:
+            return False
 
     def save(self, upload: Upload) -> None:
         """A line more, which counts when it is whole; a long file is replaced by a short one."""
@@ -148,14 +168,18 @@ class LocalFiles:
 
     def read(self, upload_id: str) -> Parsed:
         """The record and its mark. UploadNotFoundError only when it is certain that there is none."""
+        return self._read(upload_id)[0]
+
+    def _read(self, upload_id: str) -> tuple[Parsed, Stamp]:
         try:
-            record = self._records.parse(upload_id, read_whole(self.layout.record(upload_id)))
+            content, stamp = read_stamped(self.layout.record(upload_id))
+            record = self._records.parse(upload_id, content)
         except FileNotFoundError:
             self.check_identity()
             raise UploadNotFoundError(upload_id) from None
         if record.upload.id != upload_id:
             raise RecordCorruptError(f"the record of {upload_id} speaks of {record.upload.id}")
-        return record
+        return record, stamp
 
     def check_identity(self) -> None:
         """An unmounted or replaced folder lacks everything, but that says nothing about our uploads."""
