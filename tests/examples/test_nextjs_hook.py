@@ -10,7 +10,7 @@ import pytest
 
 from tests.docs.pages import ROOT
 from tests.examples.hook import FOLDER, Page, build
-from tests.interop.checks import check_stored, methods, offsets
+from tests.interop.checks import check_stored, methods, offsets, wait_until_stored
 from tests.interop.clients import Driver
 from tests.support.faults import answer, lose_response, refuse, reset_after, silence_after
 from tests.support.payload import Payload
@@ -113,6 +113,7 @@ def test_pause_keeps_what_has_arrived_and_resume_goes_on(
     proxy.script(silence_after(50_000, nth=3))
     page.start(file)
     proxy.wait(lambda it: bool(it.fired))
+    wait_until_stored(server, proxy, 2 * CHUNK + 50_000)
     page.do("pause")
     paused = page.until("paused")
     proxy.cut()

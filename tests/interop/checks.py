@@ -6,7 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 from tests.support.payload import Payload, sha256
-from tests.support.server import ServerProcess, fetch, head
+from tests.support.server import ServerProcess, fetch, head, upload_id
+from tests.wire.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.interop.clients import Report
@@ -36,6 +37,16 @@ def wait_for_offset(upload_url: str, offset: int, seconds: float = 10.0) -> None
     while (state := head(upload_url)).headers.get("upload-offset") != str(offset):
         assert time.monotonic() < deadline, f"{offset} not reached: {state}"
         time.sleep(0.01)
+
+
+def wait_until_stored(server: ServerProcess, proxy: FaultProxy, size: int) -> None:
+    """Return once the upload of the last PATCH has `size` bytes.
+
+    A client that asks before the server has read what its machine received is told of less.
+    """
+    path = [request.target for request in proxy.requests if request.method == "PATCH"][-1]
+    file = server.upload_dir / "incoming" / upload_id(path)
+    wait_until(lambda: file.stat().st_size == size, f"{file.stat().st_size} bytes are stored, not {size}")
 
 
 def wait_until_gone(server: ServerProcess, path: str, seconds: float = 10.0) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.interop.checks import check_stored, check_success, methods, offsets
+from tests.interop.checks import check_stored, check_success, methods, offsets, wait_until_stored
 from tests.support.faults import silence_after
 from tests.support.payload import Payload
 from tests.support.server import head
@@ -123,6 +123,7 @@ def test_a_pause_within_a_request_keeps_what_arrived(
     proxy.script(silence_after(700_001))
     client.start(endpoint, payload)
     proxy.wait(lambda it: len(it.fired) == 1)
+    wait_until_stored(server, proxy, 700_001)
     client.pause()
     proxy.cut()
     client.go_on()
@@ -172,6 +173,7 @@ def test_a_restart_in_the_middle_of_a_request_resumes(
     proxy.script(silence_after(1_234_567))
     client.start(endpoint, payload)
     proxy.wait(lambda it: len(it.fired) == 1)
+    wait_until_stored(server, proxy, 1_234_567)
     client.restart()
     proxy.cut()
     report = client.upload(endpoint, payload, resume=True)

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.interop.checks import check_stored, check_success, methods, offsets, wait_for_offset
+from tests.interop.checks import (
+    check_stored,
+    check_success,
+    methods,
+    offsets,
+    wait_for_offset,
+    wait_until_stored,
+)
 from tests.support.faults import close_after, lose_response, refuse, reset_after, silence_after
 from tests.support.payload import Payload, cut_points
 from tests.support.server import head
@@ -126,6 +133,7 @@ def test_a_client_need_not_wait_for_its_dead_connection(
     proxy.script(silence_after(654_321))
     client.start(endpoint, payload)
     proxy.wait(lambda it: len(it.fired) == 1)
+    wait_until_stored(server, proxy, 654_321)
     client.pause()
     client.go_on()
     report = client.result()
@@ -252,6 +260,7 @@ def test_without_retries_an_error_is_final_until_a_person_goes_on(
     proxy.script(silence_after(700_000))
     client.start(endpoint, payload, retryDelays=None)
     proxy.wait(lambda it: len(it.fired) == 1)
+    wait_until_stored(server, proxy, 700_000)
     proxy.cut()
     failed = client.result()
     client.go_on()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.interop.checks import methods, offsets
+from tests.interop.checks import methods, offsets, wait_until_gone, wait_until_stored
 from tests.support.faults import answer, lose_response, reset_after, silence_after
 from tests.support.payload import Payload, sha256
 from tests.support.server import ServerProcess, fetch
@@ -57,6 +57,7 @@ def test_a_paused_upload_goes_on_where_it_was(
     proxy.script(silence_after(654_321))
     page.choose(store(payload))
     proxy.wait(lambda it: len(it.fired) == 1)
+    wait_until_stored(server, proxy, 654_321)
     page.click("Pause")
     page.until_said("Paused")
     page.click("Resume")
@@ -76,6 +77,7 @@ def test_after_a_reload_the_same_file_goes_on(
     proxy.script(silence_after(654_321))
     page.choose(path)
     proxy.wait(lambda it: len(it.fired) == 1)
+    wait_until_stored(server, proxy, 654_321)
     page.ask("reload")
     page.until_said("639 KB of 2.9 MB · Choose the same file to go on")
     page.choose(path, button="Choose file: photo.jpg")
@@ -197,6 +199,7 @@ def test_a_proxy_s_error_on_head_does_not_begin_the_upload_anew(
     proxy.script(silence_after(654_321), *failures)
     page.drop(store(payload))
     proxy.wait(lambda it: len(it.fired) == 1)
+    wait_until_stored(server, proxy, 654_321)
     page.click("Pause")
     page.until_said("Paused")
     page.click("Resume")
@@ -262,7 +265,7 @@ def test_what_is_cancelled_leaves_nothing(
     page.until("document.readyState === 'complete'")
 
     assert page.names() == []
-    assert [path for path in server.traces(url) if path.exists()] == []
+    wait_until_gone(server, url)
 
 
 def test_an_upload_that_is_gone_begins_again(
