@@ -51,6 +51,11 @@ def crash(record: RecordFile) -> None:
         data.write(CHUNK)
 
 
+def find_no_room(_path: str, _content: bytes, *, sync: bool) -> None:
+    """In place of `files.write_new`."""
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 async def offset_of(store: LocalStore, record: RecordFile) -> int:
     """The offset that everybody finds."""
     return (await record.load(store)).offset
@@ -190,13 +195,10 @@ async def test_where_there_was_room_for_a_mark_there_is_room_to_take_it_back(
     padding = "k" * (LONGEST_RECORD - 2 * len(line) - len(format_mark(len(BEFORE))) - room)
     record.write(format_record(replace(upload, metadata=Metadata.parse(padding))) + b"\n" + line)
 
-    def fail(_path: str, _content: bytes, *, sync: bool) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     with monkeypatch.context() as patch:
         async with store.append(await store.load("one"), atomic=True) as appender:
             await appender.write(CHUNK)
-            patch.setattr(files, "write_new", fail)
+            patch.setattr(files, "write_new", find_no_room)
             await appender.commit()
 
     assert await content(store) == BEFORE + CHUNK
@@ -240,13 +242,10 @@ async def test_a_disk_that_is_full_when_a_long_record_has_to_be_unmarked_counts_
     """The chunk is refused, and comes again from where it began."""
     await store.save(replace(await store.load("one"), metadata=LONG))
 
-    def fail(_path: str, _content: bytes, *, sync: bool) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     with monkeypatch.context() as patch:
         async with store.append(await store.load("one"), atomic=True) as appender:
             await appender.write(CHUNK)
-            patch.setattr(files, "write_new", fail)
+            patch.setattr(files, "write_new", find_no_room)
             with pytest.raises(StorageFullError):
                 await appender.commit()
 
