@@ -58,18 +58,28 @@ class Recorder:
 
     def _record(self, connection: socket.socket, index: int) -> None:
         scanner = RequestScanner()
+        end = "FIN"
         with connection:
             try:
                 while data := connection.recv(65536):
                     self.received[index] += data
                     self.first_bytes.set()
-                    for piece in scanner.feed(data):
-                        if piece.is_last:
-                            connection.sendall(self.interim + ANSWER)
-                self.ends[index] = "FIN"
+                    answers = sum(piece.is_last for piece in scanner.feed(data))
+                    if answers and not _say(connection, (self.interim + ANSWER) * answers):
+                        end = "RST"  # told once: what came before it can still be read
             except ConnectionError:
-                self.ends[index] = "RST"
+                end = "RST"
+        self.ends[index] = end
         self._finished.put(index)
+
+
+def _say(connection: socket.socket, answer: bytes) -> bool:
+    """Whether the client was still there to be told."""
+    try:
+        connection.sendall(answer)
+    except ConnectionError:
+        return False
+    return True
 
 
 def dial(proxy: FaultProxy) -> closing[socket.socket]:
