@@ -9,7 +9,6 @@ import pytest
 from blockbuster import blockbuster_ctx
 
 from tests.support.seaweed import SeaweedProcess
-from tests.support.server import ServerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -21,12 +20,12 @@ _LOG_CHARACTERS = 8000
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the end of the log of each server among the test's fixtures to its failure."""
+    """Add the end of the log of each server, or fleet, among the test's fixtures to its failure."""
     report = yield
     if report.failed:
         for name, value in getattr(item, "funcargs", {}).items():
-            if isinstance(value, ServerProcess | SeaweedProcess):
-                report.sections.append((f"log of {name}", value.log[-_LOG_CHARACTERS:]))
+            if isinstance(log := getattr(value, "log", None), str):
+                report.sections.append((f"log of {name}", log[-_LOG_CHARACTERS:]))
     return report
 
 

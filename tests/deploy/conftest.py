@@ -37,6 +37,11 @@ class Fleet:
         """A client that comes in by nginx."""
         return Tus(partial(Wire.to, self.nginx.port), "/files/", self.servers[0].upload_dir)
 
+    @property
+    def log(self) -> str:
+        """What nginx had to say, then what the servers had, who write into one file."""
+        return f"{self.nginx.log}\n{self.servers[0].log}"
+
     def counts(self, series: str) -> tuple[float, ...]:
         """The value of a series at each server; 0 where it has none yet."""
         return tuple(scrape(server.origin).values.get(series, 0.0) for server in self.servers)
