@@ -26,6 +26,8 @@ class Nginx:
         self.folder.mkdir()
         self._servers = servers
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        # nginx leaves an inherited socket as it is: of two workers, the second would wait in accept().
+        self._listener.setblocking(False)
         self.port: int = self._listener.getsockname()[1]
         self._process: subprocess.Popen[bytes] | None = None
 
