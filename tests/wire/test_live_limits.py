@@ -92,15 +92,16 @@ async def test_a_silent_client_is_told_to_come_again(tmp_path: Path) -> None:
 
 
 async def flood(origin: str, frames: bytes, seconds: float = 1.0) -> int:
-    """Send as fast as the server takes it, reading nothing; the bytes that left in that time."""
+    """Connected, send as fast as the server takes it, reading nothing; the bytes that left in that time."""
     sent = 0
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds), raw_connection(origin) as (_, writer):
-            while True:
-                writer.write(frames)
-                await writer.drain()
-                await asyncio.sleep(0)  # drain does not wait as long as the kernel takes everything
-                sent += len(frames)
+    async with raw_connection(origin) as (_, writer):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while True:
+                    writer.write(frames)
+                    await writer.drain()
+                    await asyncio.sleep(0)  # drain does not wait as long as the kernel takes everything
+                    sent += len(frames)
     return sent
 
 
