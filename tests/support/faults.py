@@ -40,7 +40,7 @@ class Fault:
 
 
 def reset_after(size: int, of: str = "PATCH", nth: int = 1, times: int = 1) -> Fault:
-    """RST to both sides once the server's machine has exactly `size` bytes of the body."""
+    """RST to both sides once the server has read exactly `size` bytes of the body, if it reads."""
     return Fault(action=Action.RESET, of=of, nth=nth, times=times, after=size)
 
 

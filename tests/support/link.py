@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _READ_SIZE = 64 * 1024
 _SLICES_PER_SECOND = 50
 _DRAIN_SECONDS = 5.0
+_READ_SECONDS = 0.5
 
 
 class Owner(Protocol):
@@ -222,6 +223,7 @@ class Link:
         if self._passed >= fault.after:
             self._fault = None
             await self._wait_until_acknowledged()
+            await self._wait_until_read()
             if self._owner.fire(fault):
                 await self._strike(fault.action)
         await self._send(piece.data[room:])
@@ -252,6 +254,15 @@ class Link:
             while _unacknowledged(self._server):  # noqa: ASYNC110 - the kernel sets no event
                 await asyncio.sleep(0.001)
 
+    async def _wait_until_read(self) -> None:
+        """What a server has not read when it is reset it never reads, if it happens to write just then.
+
+        One that does not read at all is not waited for any longer.
+        """
+        deadline = self._loop.time() + _READ_SECONDS
+        while _unread(self._server) and self._loop.time() < deadline:  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.001)
+
 
 _AT_THE_HEAD = {Action.REFUSE, Action.ANSWER, Action.HOLD}
 _AT_THE_ANSWER = {Action.LOSE_RESPONSE, Action.ANSWER_INSTEAD, Action.HOLD_RESPONSE}
@@ -263,6 +274,18 @@ def _unacknowledged(sock: socket.socket) -> int:
     answer = fcntl.ioctl(sock, termios.TIOCOUTQ, struct.pack("i", 0))
     size: int = struct.unpack("i", answer)[0]
     return size
+
+
+def _unread(sock: socket.socket) -> int:
+    """Bytes that wait for the peer, a process on this machine, to read them (proc(5), /proc/net/tcp)."""
+    ends = [_as_listed(*sock.getpeername()), _as_listed(*sock.getsockname())]
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        queues = [fields[4] for line in table if (fields := line.split())[1:3] == ends]
+    return sum(int(queue.partition(":")[2], 16) for queue in queues)
+
+
+def _as_listed(address: str, port: int) -> str:
+    return f"{socket.ntohl(int.from_bytes(socket.inet_aton(address), 'big')):08X}:{port:04X}"
 
 
 def _close(sock: socket.socket, *, reset: bool) -> None:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import socket
 import struct
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support import faults
 from tests.support.framing import RequestScanner
 from tests.support.payload import make_bytes
+from tests.support.proxy import FaultProxy
 from tests.support.recorder import ANSWER, Recorder, chunked_patch, dial, patch, send_and_break
-
-if TYPE_CHECKING:
-    from tests.support.proxy import FaultProxy
 
 
 def test_without_a_fault_every_byte_passes_both_ways(recorder: Recorder, proxy: FaultProxy) -> None:
@@ -50,6 +47,31 @@ def test_a_reset_lets_exactly_the_named_bytes_through(
     assert recorder.ends == ["RST"]
     assert end == "RST"
     assert proxy.forwarded == head + after
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+def test_a_reset_waits_a_moment_for_a_server_that_is_busy(*, is_read: bool) -> None:
+    """It can still read what came before, and write; one that reads nothing is reset all the same."""
+    sent = patch(make_bytes(5_000))
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        FaultProxy("127.0.0.1", listener.getsockname()[1]) as proxy,
+        dial(proxy) as client,
+    ):
+        proxy.script(faults.reset_after(1_000))
+        client.sendall(sent)
+        server, _ = listener.accept()
+        with server:
+            proxy.wait(lambda it: it.forwarded == len(sent) - 4_000)
+            time.sleep(0.1)
+            early = proxy.fired
+            received = server.recv(65_536) if is_read else b""
+            proxy.wait(lambda it: it.pending == ())
+            with pytest.raises(ConnectionResetError):
+                server.sendall(ANSWER * 2**20)
+
+    assert early == ()
+    assert received == (sent[:-4_000] if is_read else b"")
 
 
 def test_a_close_lets_exactly_the_named_bytes_through(recorder: Recorder, proxy: FaultProxy) -> None:
