@@ -150,8 +150,9 @@ class Guard:
     def _watch(self) -> None:
         while not self._over.wait(0.0005):
             self.looks += 1
-            with suppress(FileNotFoundError):  # removed between two looks
-                sizes = {(entry.name, entry.stat().st_size) for entry in os.scandir(self._folder)}
+            # One may be removed between two looks.
+            with suppress(FileNotFoundError), os.scandir(self._folder) as entries:
+                sizes = {(entry.name, entry.stat().st_size) for entry in entries}
                 self.torn |= {each for each in sizes if each[1] != self._size}
 
 
