@@ -316,7 +316,7 @@ def test_while_s3_is_away_every_answer_says_come_again(seaweed: SeaweedProcess, 
 
         assert code(patched.result()) == (500, "ERR_STORAGE")
         assert (asked.result().status, asked.result().headers["retry-after"]) == (423, "1")
-        assert '"reason":"get_object: EndpointConnectionError"' in server.log
+        wait_until(lambda: '"reason":"get_object: EndpointConnectionError"' in server.log, "it is not told")
         for url in urls:
             assert resume(url, BIG.data) == 6_000_000
             check_published(server, url, BIG.sha256)
