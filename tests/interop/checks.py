@@ -45,9 +45,13 @@ def wait_until_stored(server: ServerProcess, proxy: FaultProxy, size: int) -> No
     A client that asks before the server has read what its machine received is told of less. Of a server on
     S3 it cannot be seen.
     """
-    path = [request.target for request in proxy.requests if request.method == "PATCH"][-1]
-    file = server.upload_dir / "incoming" / upload_id(path)
+    file = server.upload_dir / "incoming" / upload_id(patched(proxy))
     wait_until(lambda: not file.exists() or file.stat().st_size == size, f"{size} bytes are not stored")
+
+
+def patched(proxy: FaultProxy) -> str:
+    """The path of the upload of the last PATCH."""
+    return [request.target for request in proxy.requests if request.method == "PATCH"][-1]
 
 
 def wait_until_gone(server: ServerProcess, path: str, seconds: float = 10.0) -> None:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.interop.checks import check_stored, check_success, methods, offsets, wait_until_stored
+from tests.interop.checks import (
+    check_stored,
+    check_success,
+    methods,
+    offsets,
+    patched,
+    wait_for_offset,
+    wait_until_stored,
+)
 from tests.support.faults import silence_after
 from tests.support.payload import Payload
 from tests.support.server import head
@@ -173,9 +181,9 @@ def test_a_restart_in_the_middle_of_a_request_resumes(
     proxy.script(silence_after(1_234_567))
     client.start(endpoint, payload)
     proxy.wait(lambda it: len(it.fired) == 1)
-    wait_until_stored(server, proxy, 1_234_567)
     client.restart()
     proxy.cut()
+    wait_for_offset(server.direct(patched(proxy)), 1_234_567)
     report = client.upload(endpoint, payload, resume=True)
 
     check_success(server, report, payload)
