@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-_ELSEWHERE = {".venv", "node_modules", ".git", "build", "dist"}
+_ELSEWHERE = re.compile(r"(^|/)(\.|node_modules/|build/|dist/)")  # tools keep theirs in hidden folders
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"`[^`\n]*`")
 
@@ -18,8 +18,8 @@ def read(name: str) -> str:
 
 def documents() -> list[str]:
     """Every Markdown file of the project, by its path."""
-    paths = (path.relative_to(ROOT) for path in ROOT.rglob("*.md"))
-    return sorted(str(path) for path in paths if not _ELSEWHERE.intersection(path.parts))
+    paths = (str(path.relative_to(ROOT)) for path in ROOT.rglob("*.md"))
+    return sorted(path for path in paths if not _ELSEWHERE.search(path))
 
 
 def blocks(text: str, language: str) -> list[str]:
