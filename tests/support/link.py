@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import socket
 import struct
+import sys
 import termios
 from typing import TYPE_CHECKING, Protocol
 
@@ -260,7 +261,7 @@ class Link:
         One that does not read at all is not waited for any longer.
         """
         deadline = self._loop.time() + _READ_SECONDS
-        while _unread(self._server) and self._loop.time() < deadline:  # noqa: ASYNC110 - see above
+        while _unread(self._server) and self._loop.time() < deadline:  # noqa: ASYNC110 - no event either
             await asyncio.sleep(0.001)
 
 
@@ -285,7 +286,7 @@ def _unread(sock: socket.socket) -> int:
 
 
 def _as_listed(address: str, port: int) -> str:
-    return f"{socket.ntohl(int.from_bytes(socket.inet_aton(address), 'big')):08X}:{port:04X}"
+    return f"{int.from_bytes(socket.inet_aton(address), sys.byteorder):08X}:{port:04X}"
 
 
 def _close(sock: socket.socket, *, reset: bool) -> None:
